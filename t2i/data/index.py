@@ -1,0 +1,48 @@
+"""What every data set becomes: an index of examples, with the problems that were met while reading it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from t2i.errors import UserError
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image with its captions.
+
+    ``box`` is (x, y, width, height) in pixels or None; ``class_id`` is None where a data set has no classes (COCO),
+    and every image then counts as a class of its own.
+    """
+
+    key: str
+    image: Path
+    captions: tuple[str, ...]
+    class_id: int | None
+    split: str
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass
+class Index:
+    """All examples of a data set in file order; ``problems`` holds (what is wrong, how to mend it) pairs."""
+
+    name: str
+    root: Path
+    examples: list[Example]
+    class_names: dict[int, str] = field(default_factory=dict)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def split(self, name: str) -> list[Example]:
+        """The examples of ``"train"`` or ``"test"``."""
+        return [example for example in self.examples if example.split == name]
+
+    def sound(self) -> "Index":
+        """This index, or a :class:`UserError` that names the first problem and how many there are."""
+        if self.problems:
+            what, mend = self.problems[0]
+            others = len(self.problems) - 1
+            more = f" ({others} more: python -m t2i data check --dataset {self.name} --root {self.root})" if others else ""
+            raise UserError(what, mend + more)
+        if not self.examples:
+            raise UserError(f"{self.root}: no image with captions was found", "Check that --root names the right folder.")
+        return self
