@@ -30,7 +30,8 @@ class Config:
     root: str = ""
 
     image_size: int = 64
-    crop: str = "whole"  # "box": bounding box, then shorter side (AttnGAN); "whole": the whole picture squeezed square (Reed)
+    crop: str = "whole"  # "box": around the bounding box where there is one (StackGAN, AttnGAN); "whole": no crop (Reed)
+    resize: str = "square"  # "shorter": keep the aspect (AttnGAN); "square": squeeze (Reed, StackGAN)
     images_per_class: int = 0  # 0: all
     captions_per_image: int = 10
 
@@ -51,7 +52,8 @@ class Config:
     @property
     def name(self) -> str:
         """The run's name, which is also the name of its folder."""
-        return f"{self.model}-{self.dataset}-{self.profile}-s{self.seed}"
+        dataset = Path(self.root).name if self.dataset == "folder" else self.dataset
+        return f"{self.model}-{dataset}-{self.profile}-s{self.seed}"
 
     @property
     def directory(self) -> Path:
