@@ -1,1 +1,35 @@
-"""Data sets: the drawn Aviary, CUB-200-2011, Oxford-102, COCO and a user's own folder, all read as one :class:`Index`."""
+"""The data sets. Each is read into one :class:`~t2i.data.index.Index`; everything after that is the same for all."""
+
+from pathlib import Path
+
+from t2i.data import aviary, coco, cub, flowers, folder
+from t2i.data.index import Example, Index
+from t2i.errors import UserError
+
+__all__ = ["READERS", "Example", "Index", "read"]
+
+READERS = {
+    "aviary": cub.read,  # drawn in the CUB layout
+    "cub": cub.read,
+    "flowers": flowers.read,
+    "coco": coco.read,
+    "folder": folder.read,
+}
+
+
+def read(name: str, root: Path) -> Index:
+    """The data set ``name`` at ``root``; Aviary is drawn first where it is absent.
+
+    Raises :class:`UserError` for an unknown name, a missing root or a missing index file; faults of single images and
+    captions are in :attr:`Index.problems`.
+    """
+    root = Path(root)
+    if name not in READERS:
+        raise UserError(f"There is no data set called {name!r}", f"Choose one of: {', '.join(READERS)}.")
+    if name == "aviary":
+        aviary.ensure(root)
+    if not root.is_dir():
+        extra = " --images DIR --captions FILE.csv" if name == "folder" else ""
+        mend = f"Prepare it: python -m t2i data prepare --dataset {name} --root {root}{extra}"
+        raise UserError(f"There is no folder {root}", mend)
+    return READERS[name](root)

@@ -1,0 +1,106 @@
+"""Decoded pictures on disk: one flat file of uint8 pixels per preparation, so that no JPEG is decoded twice."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from t2i import paths
+from t2i.data import images
+from t2i.data.index import Example
+from t2i.errors import UserError
+
+_CHUNK = 256  # images decoded ahead of the writer: bounds the memory
+_VERSION = b"1"  # changes with the preparation itself, so that no old pixels are taken for new ones
+
+
+def decode(example: Example, size: int, crop: str, resize: str) -> np.ndarray:
+    """The image of ``example`` after :func:`images.prepare`; every :class:`UserError` names its file."""
+    image = images.open_rgb(example.image)
+    try:
+        return np.asarray(images.prepare(image, example.box, size, crop, resize))
+    except UserError as error:
+        raise UserError(f"{example.image}: {error.problem}", error.mend) from None
+
+
+class ImageCache:
+    """``cache[i]`` is the prepared image of ``examples[i]``, a read-only (H, W, 3) uint8 view of a memory-mapped file.
+
+    The file lies in :func:`paths.cache_root` and is built on first use and again when the list of files, a file's size
+    or time, or a box has changed. It is whole or absent: processes that build it at the same time each write a file of
+    their own and the last rename wins; they hold the same bytes. A bad image raises :class:`UserError` with its name.
+    """
+
+    def __init__(self, name: str, root: Path, examples: Sequence[Example], size: int, crop: str, resize: str):
+        self.examples, self.preparation = examples, (size, crop, resize)
+        place = hashlib.sha256(str(Path(root).resolve()).encode()).hexdigest()[:8]
+        self.file = paths.cache_root() / f"{name}-{size}-{crop}-{resize}-{place}.uint8"
+        self._header = self.file.with_suffix(".json")
+        sources = self._sources()
+        shapes = self._valid_shapes(sources)
+        if shapes is None:
+            shapes = self._build(sources)
+        ends = np.cumsum([height * width * 3 for height, width in shapes], dtype=np.int64)
+        self.shapes, self._starts = shapes, [0, *ends.tolist()]
+        self._pixels = np.memmap(self.file, dtype=np.uint8, mode="r")
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        start, end = self._starts[index], self._starts[index + 1]
+        return self._pixels[start:end].reshape(*self.shapes[index], 3)
+
+    def _sources(self) -> str:
+        """A digest of everything that the pixels depend on, besides the preparation in the file's name."""
+        digest = hashlib.sha256(_VERSION)
+        for example in self.examples:
+            try:
+                status = os.stat(example.image)
+            except OSError:
+                images.open_rgb(example.image)  # says what is wrong with it
+                raise
+            digest.update(f"{example.key}|{example.box}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def _valid_shapes(self, sources: str) -> list[tuple[int, int]] | None:
+        """The (height, width) of every image where the file on disk is the right one."""
+        try:
+            header = json.loads(self._header.read_text(encoding="utf-8"))
+            shapes = [(height, width) for height, width in header["shapes"]]
+            right = header["sources"] == sources and self.file.stat().st_size == sum(h * w * 3 for h, w in shapes)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return shapes if right else None
+
+    def _build(self, sources: str) -> list[tuple[int, int]]:
+        shapes = []
+
+        def write(temporary: Path) -> None:
+            with open(temporary, "wb") as file:
+                for picture in self._decoded():
+                    shapes.append(picture.shape[:2])
+                    file.write(picture)
+            self._header.unlink(missing_ok=True)  # an old header must never meet the new pixels
+
+        try:
+            paths.write_atomically(self.file, write)
+        except OSError as error:
+            problem = f"The image cache {self.file} cannot be written ({error.strerror or error})"
+            raise UserError(problem, "Make room, or name another place in T2I_DATA.") from error
+        paths.write_json(self._header, {"sources": sources, "shapes": shapes})
+        return shapes
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        bar = tqdm(total=len(self.examples), desc=f"decoding images to {self.preparation[0]} px", unit="image")
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool, bar:
+            for first in range(0, len(self.examples), _CHUNK):
+                chunk = self.examples[first : first + _CHUNK]
+                for picture in pool.map(lambda example: decode(example, *self.preparation), chunk):
+                    yield picture
+                    bar.update()

@@ -1,0 +1,125 @@
+"""Captions as numbers: words for the DAMSM line, characters for Char-CNN-RNN."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2i import paths
+from t2i.errors import UserError
+
+_WORD = re.compile(r"\w+")
+_LOST = "\ufffd\ufffd"  # how a non-ascii space was mangled in five of CUB's caption files
+
+
+def read_lines(text: str) -> list[str]:
+    """The captions of a caption file: its lines that are not blank."""
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def tokenise(caption: str) -> list[str]:
+    r"""The words of a caption, exactly as AttnGAN and DM-GAN cut them.
+
+    A pair of U+FFFD becomes a space, everything is lowered, a word is a run of ``\w``, and non-ascii characters are
+    dropped from inside the words ("café" becomes "caf"). Released vocabularies and weights depend on these quirks.
+    """
+    words = _WORD.findall(caption.replace(_LOST, " ").lower())
+    return [word for word in (w.encode("ascii", "ignore").decode("ascii") for w in words) if word]
+
+
+class Vocabulary:
+    """Words and their numbers: from 1 in first-seen order; 0 is ``<end>``, which pads and is never appended."""
+
+    END = "<end>"
+
+    def __init__(self, words: Iterable[str]):
+        self.words = [self.END, *dict.fromkeys(words)]
+        self.ids = {word: number for number, word in enumerate(self.words)}
+
+    @classmethod
+    def build(cls, captions: Iterable[str]) -> "Vocabulary":
+        """The vocabulary of ``captions``; the official order is that of the train captions, then the test captions."""
+        return cls(word for caption in captions for word in tokenise(caption))
+
+    def __len__(self) -> int:
+        """The number of rows of an embedding, ``<end>`` included."""
+        return len(self.words)
+
+    def encode(self, caption: str) -> list[int]:
+        """The numbers of the known words of ``caption``; :class:`UserError` where it has none."""
+        numbers = [self.ids[word] for word in tokenise(caption) if word in self.ids]
+        if not numbers:
+            known = ", ".join(self.words[1:6])
+            raise UserError(
+                f"The caption {_quote(caption)} holds no word of the vocabulary",
+                f"Write it with some of the {len(self) - 1} words that the model has learned, such as: {known}.",
+            )
+        return numbers
+
+    def unknown(self, caption: str) -> list[str]:
+        """The words of ``caption`` that :meth:`encode` drops."""
+        return [word for word in tokenise(caption) if word not in self.ids]
+
+    def save(self, path: Path) -> None:
+        """Write the words as JSON, in the order of their numbers."""
+        paths.write_json(path, {"words": self.words})
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """The vocabulary that :meth:`save` wrote; :class:`UserError` where the file is absent or is not one."""
+        mend = "Take the file that lies beside the checkpoint, or train the text encoder again."
+        try:
+            words = json.loads(Path(path).read_text(encoding="utf-8"))["words"]
+        except FileNotFoundError:
+            raise UserError(f"There is no vocabulary at {path}", mend) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is not a vocabulary ({type(error).__name__}: {error})", mend) from None
+        sound = isinstance(words, list) and words[:1] == [cls.END] and all(isinstance(word, str) for word in words)
+        if not sound or len(set(words)) < len(words):
+            raise UserError(f"{path} is not a vocabulary (its words must be different strings, {cls.END} first)", mend)
+        return cls(words[1:])
+
+
+def pad(captions: Sequence[Sequence[int]], words: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Encoded captions as one (B, words) int64 tensor padded with 0, and their lengths (B,).
+
+    A longer caption keeps a random subset of its positions in their order, as in the official code, so that over an
+    epoch no part of it goes unseen.
+    """
+    padded = torch.zeros(len(captions), words, dtype=torch.int64)
+    for row, numbers in zip(padded, captions, strict=True):
+        if len(numbers) > words:
+            kept = np.sort(rng.permutation(len(numbers))[:words])
+            numbers = [numbers[position] for position in kept]
+        row[: len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
+    return padded, torch.tensor([min(len(numbers), words) for numbers in captions])
+
+
+# '-' stands twice in Reed's table; filling the look-up from left to right leaves it at 60, and symbol 37 never occurs.
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
+_SYMBOLS = {symbol: number for number, symbol in enumerate(ALPHABET, start=1)}
+
+
+def characters(texts: Sequence[str], length: int = 201, lowercase: bool = True, unknown: str = " ") -> Tensor:
+    """Texts as symbols of the 70-letter alphabet: (B, length) int64, 1 to 70, and 0 for nothing.
+
+    What lies beyond ``length`` is cut. The defaults are those of the PyTorch port whose weights are in circulation:
+    lowered, an unknown character becomes a space. Reed's own code neither lowers nor replaces
+    (``lowercase=False, unknown=""``: an unknown character is nothing). Raises :class:`UserError` for a blank text.
+    """
+    symbols = torch.zeros(len(texts), length, dtype=torch.int64)
+    for row, text in zip(symbols, texts, strict=True):
+        if not text.strip():
+            raise UserError(f"The caption {_quote(text)} is blank", "Write at least one word.")
+        text = text.lower() if lowercase else text
+        numbers = [_SYMBOLS.get(symbol, _SYMBOLS.get(unknown, 0)) for symbol in text[:length]]
+        row[: len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
+    return symbols
+
+
+def _quote(caption: str) -> str:
+    return repr(caption if len(caption) <= 80 else caption[:77] + "...")

@@ -1,0 +1,114 @@
+"""Pictures as the papers prepare them: opened, cropped to the bird, resized, cropped at random, scaled to a pyramid.
+
+Everything up to the random crop is the same in every epoch, so ``cache.py`` does it once; the rest is done per batch.
+"""
+
+import math
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from t2i.errors import UserError
+
+BILINEAR = F.InterpolationMode.BILINEAR
+# What Pillow raises for broken files, by format and by how they are broken.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+Box = tuple[float, float, float, float]
+
+
+def open_rgb(path: Path) -> Image.Image:
+    """The image at ``path``, decoded whole, as RGB; greyscale, palette and alpha are converted, EXIF is not looked at.
+
+    Raises :class:`UserError` naming the file where it is missing, cut off or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing", "Put the image back, or take it out of the index.") from None
+    except _UNREADABLE as error:
+        raise UserError(f"{path} cannot be read as an image ({error})", "Replace the file by a whole copy.") from None
+
+
+def bird_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """The official square around a bounding box (x, y, width, height): (left, top, right, bottom) in pixels.
+
+    Its half side is 0.75 of the box's longer side and it is cut at the image's border, so it need not stay square.
+    Numbers are truncated where the official code truncates them. Raises :class:`UserError` for a box without area or
+    one that leaves its image by more than 2 px or 1 % (a few boxes of CUB stick out by a pixel).
+    """
+    name = f"The box ({', '.join(f'{value:g}' for value in box)})"
+    mend = "Write it as x, y, width, height in pixels of this image."
+    if not all(map(math.isfinite, box)) or int(box[2]) < 1 or int(box[3]) < 1:
+        raise UserError(f"{name} has no area", mend)
+    x, y, w, h = map(int, box)
+    spare_x, spare_y = max(2, 0.01 * width), max(2, 0.01 * height)
+    if min(x / spare_x, y / spare_y) < -1 or x + w > width + spare_x or y + h > height + spare_y:
+        raise UserError(f"{name} lies outside its image of {width} × {height} px", mend)
+    radius = int(max(w, h) * 0.75)
+    centre_x, centre_y = (2 * x + w) // 2, (2 * y + h) // 2
+    left, top = max(0, centre_x - radius), max(0, centre_y - radius)
+    return left, top, min(width, centre_x + radius), min(height, centre_y + radius)
+
+
+def prepare(image: Image.Image, box: Box | None, size: int, crop: str, resize: str) -> Image.Image:
+    """The part of the papers' preparation that is not random: what :func:`random_crop` then cuts ``size`` px from.
+
+    ``crop``: ``"box"`` cuts :func:`bird_box` where there is a box, ``"whole"`` cuts nothing. ``resize``: ``"shorter"``
+    brings the shorter side to 76/64 of ``size`` and keeps the aspect (AttnGAN), ``"square"`` squeezes both (Reed,
+    StackGAN); both with PIL's bilinear filter, which averages where it shrinks.
+    """
+    if crop not in ("box", "whole") or resize not in ("shorter", "square"):
+        raise ValueError(f"crop is box or whole, resize is shorter or square: not {crop!r}, {resize!r}")
+    if crop == "box" and box is not None:
+        image = image.crop(bird_box(box, *image.size))
+    side = int(size * 76 / 64)
+    return F.resize(image, [side] if resize == "shorter" else [side, side], interpolation=BILINEAR)
+
+
+def random_crop(image: np.ndarray, size: int, draw: Sequence[float]) -> np.ndarray:
+    """A (size, size, 3) view of ``image``, mirrored half the time.
+
+    ``draw`` is three numbers from [0, 1): top, left, flip. They come from outside so that a process which loads only a
+    part of a batch can draw for all of it.
+    """
+    height, width = image.shape[:2]
+    top, left = int(draw[0] * (height - size + 1)), int(draw[1] * (width - size + 1))
+    window = image[top : top + size, left : left + size]
+    return window[:, ::-1] if draw[2] < 0.5 else window
+
+
+def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
+    """The (size, size, 3) view in the middle of ``image``."""
+    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+    return image[top : top + size, left : left + size]
+
+
+def pyramid(crop: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    """``crop`` (H, W, 3) uint8 at every size of ``sizes``, each from the crop itself by PIL's bilinear filter."""
+    picture = Image.fromarray(np.ascontiguousarray(crop))
+    return [
+        crop if crop.shape[:2] == (size, size) else np.asarray(F.resize(picture, [size, size], interpolation=BILINEAR))
+        for size in sizes
+    ]
+
+
+def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
+    """uint8 pictures (B, H, W, 3) as float (B, 3, H, W) in [-1, 1]."""
+    batch = torch.from_numpy(np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)))
+    return batch.float().div_(127.5).sub_(1)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8 of the same shape: (x + 1) · 127.5, truncated as in AttnGAN's sampling code.
+
+    A thousandth is added before, so that rounding does not darken a real picture that comes from :func:`to_tensor`.
+    """
+    return ((images.detach().float() + 1) * 127.5 + 1e-3).clamp_(0, 255).to(torch.uint8)

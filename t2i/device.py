@@ -1,0 +1,81 @@
+"""Device, precision, processes and seeds: the only module that knows Lightning Fabric."""
+
+import inspect
+import os
+import platform
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
+
+from t2i.errors import UserError
+
+
+def start(device: str = "auto", precision: str = "32-true") -> Fabric:
+    """A launched Fabric on ``device`` (``auto``, ``cpu``, ``cuda``, ``mps``) with ``precision`` (``32-true``, ``bf16-mixed``).
+
+    Under ``torchrun`` every process joins the group (gloo on CPUs, NCCL on GPUs). Raises :class:`UserError` where the
+    device is not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("This machine has no CUDA device that torch can use", "Leave --device at auto, or choose cpu.")
+    accelerator = {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(device, device)
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes == 1:
+        fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
+    else:
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        fabric = Fabric(
+            accelerator=accelerator, devices=here, num_nodes=processes // here, precision=precision, strategy=_data_parallel()
+        )
+    fabric.launch()
+    return fabric
+
+
+def _data_parallel() -> DDPStrategy:
+    """DDP that leaves batch-norm buffers alone: a discriminator runs several times before one backward pass, and a
+    buffer rewritten in between breaks autograd. Newer torch has another name for the switch."""
+    names = inspect.signature(DistributedDataParallel.__init__).parameters
+    switch = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+    return DDPStrategy(**{switch: False})
+
+
+def share(fabric: Fabric, batch_size: int) -> slice:
+    """The part of a global batch that this process computes; :class:`UserError` where it does not divide evenly."""
+    if batch_size % fabric.world_size:
+        raise UserError(
+            f"A batch of {batch_size} cannot be shared by {fabric.world_size} processes",
+            f"Choose a --batch-size that is a multiple of {fabric.world_size}.",
+        )
+    size = batch_size // fabric.world_size
+    return slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Seed torch for one step, so that anything random inside a network is a function of (seed, step)."""
+    torch.manual_seed((seed * 1_000_003 + step) % 2**63)
+
+
+def hardware() -> str:
+    """What this runs on, in a few words: "NVIDIA H100", or the processor and its threads."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:
+            names = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def precision_reason(precision: str) -> str:
+    """Why a run computes in ``precision``, for banners and tables."""
+    return {
+        "32-true": "float32, the papers' arithmetic (TF32 is left off)",
+        "bf16-mixed": "bfloat16 where it is safe, float32 weights: about twice as fast on recent GPUs",
+    }.get(precision, precision)

@@ -1,0 +1,41 @@
+"""``stats.jsonl``: one line of numbers every few steps, readable by any notebook."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from t2i import paths
+from t2i.errors import UserError
+
+
+class Log:
+    """Appends averages to ``stats.jsonl``; lines later than ``step`` (of a run that was killed) are dropped first."""
+
+    def __init__(self, path: Path, step: int):
+        self.path = path
+        kept = [line for line in _lines(path) if line["step"] <= step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        paths.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def write(self, **numbers: float) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(numbers) + "\n")
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The log as a table with one row per line; :class:`UserError` where there is none."""
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist", "Train the run first.")
+    return pd.DataFrame(_lines(path))
+
+
+def _lines(path: Path) -> list[dict]:
+    """Every whole line; a last line that a killed process left half-written is passed over."""
+    lines = []
+    for line in Path(path).read_text(encoding="utf-8").splitlines() if Path(path).is_file() else ():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines

@@ -1,0 +1,10 @@
+"""Training: :func:`fit` runs the loop, a :class:`Recipe` per model says what one step is."""
+
+from t2i.training.char_cnn_rnn import CharCnnRnnRecipe
+from t2i.training.gan_cls import GanCls
+from t2i.training.loop import fit
+from t2i.training.run import Run
+
+RECIPES = {"char-cnn-rnn": CharCnnRnnRecipe, "gan-cls": GanCls, "gan-cls-int": GanCls}
+
+__all__ = ["RECIPES", "Run", "fit"]

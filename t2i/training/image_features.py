@@ -1,0 +1,49 @@
+"""The image side of the joint embedding: frozen features of every image, computed once."""
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import GoogLeNet_Weights
+from torchvision.models import googlenet as torchvision_googlenet
+from tqdm.auto import tqdm
+
+from t2i.metrics import aviarynet
+
+GOOGLENET_FILE = "googlenet-1378be20.pth"
+SIZES = {"googlenet": 1024, "aviarynet1": aviarynet.FEATURES}
+
+
+def googlenet() -> nn.Module | None:
+    """torchvision's GoogLeNet without its classifier, (B, 3, 224, 224) in [-1, 1] -> (B, 1024), in eval mode and frozen.
+
+    None where its weights are neither in the torch home nor to be downloaded.
+    """
+    try:
+        network = torchvision_googlenet(weights=GoogLeNet_Weights.IMAGENET1K_V1)
+    except OSError:
+        return None
+    network.fc = nn.Identity()
+    network.transform_input = False  # that switch is for ImageNet-normalised pixels; ours are in [-1, 1] already
+    return network.eval().requires_grad_(False)
+
+
+def extractor(name: str) -> tuple[str, object]:
+    """(name, function of images) of ``googlenet`` or ``aviarynet1``; without GoogLeNet's weights it is the small one, and says so."""
+    if name == "googlenet":
+        network = googlenet()
+        if network is not None:
+            return name, network
+        folder = f"{torch.hub.get_dir()}/checkpoints"
+        tqdm.write(f"GoogLeNet's weights are not here (put {GOOGLENET_FILE} into {folder}); using the course's small extractor.")
+    return "aviarynet1", lambda images: aviarynet.embed(images)[0]
+
+
+@torch.inference_mode()
+def image_features(data, embed, device: torch.device, batch_size: int = 128) -> Tensor:
+    """``embed`` of the middle crop of every image of ``data`` (an ``ImageTextDataset``): (N, F), on the CPU."""
+    if isinstance(embed, nn.Module):
+        embed = embed.to(device)
+    parts = []
+    for first in tqdm(range(0, len(data), batch_size), desc="image features", unit="batch", leave=False):
+        images = data.evaluation_images(range(first, min(first + batch_size, len(data))))[-1]
+        parts.append(embed(images.to(device)).cpu())
+    return torch.cat(parts).clone()

@@ -1,0 +1,87 @@
+"""A finished (or stopped) run: its folder, its state, and what can be done with it."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from t2i import checkpoint, config as configs, models
+from t2i.config import Config
+from t2i.data.dataset import rng_for
+from t2i.data.images import to_uint8
+from t2i.errors import UserError
+from t2i.text.char_cnn_rnn import CharCnnRnn
+
+
+class Run:
+    """One run folder. ``config`` is its settings, ``state`` its checkpoint, ``directory`` where it lies."""
+
+    def __init__(self, config: Config, state: dict, directory: Path | None = None):
+        self.config, self.state = config, state
+        self.directory = directory or config.directory
+
+    @classmethod
+    def load(cls, directory: Path) -> "Run":
+        """The run in ``directory``; :class:`UserError` where there is none or its files are damaged."""
+        directory = Path(directory).expanduser().resolve()
+        file = directory / "config.json"
+        if not file.is_file():
+            raise UserError(f"{directory} is no run folder: it has no config.json", "Train a model first: python -m t2i train --help")
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{file} is not JSON ({error})", "Start the run again with --no-resume.") from error
+        return cls(configs.from_dict(values), checkpoint.read(directory / "checkpoint.pt"), directory)
+
+    @property
+    def is_encoder(self) -> bool:
+        return self.config.model not in models.NAMES
+
+    @cached_property
+    def encoder(self) -> CharCnnRnn:
+        """The text encoder of this run: what it trained, or what its generator was trained with. In eval mode, frozen."""
+        file = self.directory / "checkpoint.pt"
+        if self.is_encoder:
+            return build_encoder(self.config, self.state["networks"]["encoder"], file)
+        kept = self.state["extras"]["text_encoder"]
+        return build_encoder(configs.from_dict(kept["config"]), kept["weights"], file)
+
+    @cached_property
+    def generator(self) -> nn.Module:
+        """The generator with its averaged weights, in eval mode."""
+        generator = models.from_config(self.config).generator
+        weights = {key.removeprefix("module."): value for key, value in self.state["ema"].items() if key != "n_averaged"}
+        checkpoint.load_weights(generator, weights, self.directory / "checkpoint.pt", "the generator")
+        return generator.eval().requires_grad_(False)
+
+    @cached_property
+    def discriminators(self) -> nn.ModuleList:
+        """The discriminators, one per image size, in eval mode."""
+        discriminators = models.from_config(self.config).discriminators
+        checkpoint.load_weights(discriminators, self.state["networks"]["discriminators"], self.directory / "checkpoint.pt", "the discriminators")
+        return discriminators.eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def sample(self, captions: list[str], count: int = 1, seed: int = 0, batch_size: int = 64) -> Tensor:
+        """``count`` pictures for each caption, in the captions' order: (len(captions) * count, 3, s, s) uint8.
+
+        Picture k of a caption is made from the same noise for every caption, so that rows can be compared.
+        Raises :class:`UserError` for a caption that the text encoder cannot read.
+        """
+        if self.is_encoder:
+            raise UserError(f"{self.directory} holds a text encoder, which draws nothing", "Name the folder of a GAN with --run.")
+        noise = torch.from_numpy(rng_for(seed, 0, "sample").standard_normal((count, self.generator.noise_size), dtype=np.float32))
+        text = self.encoder.features(captions).select(torch.arange(len(captions)).repeat_interleave(count))
+        noise = noise.repeat(len(captions), 1)
+        chunks = torch.arange(len(noise)).split(batch_size)
+        return torch.cat([to_uint8(self.generator(noise[part], text.select(part)).images[-1]) for part in chunks])
+
+
+def build_encoder(config: Config, weights: dict, file: Path) -> CharCnnRnn:
+    """The text encoder that ``config`` describes, with ``weights`` read from ``file``; in eval mode and frozen."""
+    encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)
+    checkpoint.load_weights(encoder, weights, file, "the text encoder")
+    return encoder.eval().requires_grad_(False)

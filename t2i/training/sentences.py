@@ -1,0 +1,39 @@
+"""Sentence vectors of a whole data set, encoded once: the encoder is frozen while a GAN trains."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2i import config as configs
+from t2i.config import Config
+from t2i.text.char_cnn_rnn import CharCnnRnn
+from t2i.training.run import Run
+
+
+class SentenceTable:
+    """The vectors of all captions of all images, on the CPU: (captions in all, N_s)."""
+
+    def __init__(self, encoder: CharCnnRnn, captions: Sequence[Sequence[str]], device: torch.device, batch_size: int = 512):
+        texts = [caption for written in captions for caption in written]
+        encoder = encoder.to(device)
+        with torch.inference_mode():
+            parts = [encoder.encode(texts[i : i + batch_size]).cpu() for i in range(0, len(texts), batch_size)]
+        encoder.cpu()
+        self.vectors = torch.cat(parts).clone()
+        self.counts = np.array([len(written) for written in captions])
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
+
+    def average(self, indices: np.ndarray, count: int, rng: np.random.Generator) -> Tensor:
+        """For each image the mean of ``count`` of its captions, drawn with replacement: (B, N_s)."""
+        picks = (rng.random((len(indices), count)) * self.counts[indices, None]).astype(np.int64)
+        return self.vectors[torch.from_numpy(self.starts[indices, None] + picks)].mean(dim=1)
+
+
+def text_encoder_run(config: Config) -> Run:
+    """The trained text encoder that ``config`` names, for the same data, profile and seed; trained first if need be."""
+    from t2i.training.loop import fit  # fit trains GANs too, and those come through here
+
+    shared = {"root": config.root, "seed": config.seed, "device": config.device}
+    return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))
