@@ -1,0 +1,38 @@
+"""Attribute accuracy: does AviaryNet see in a picture what its caption named?"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from t2i.data.aviary import VALUES
+from t2i.data.aviary_captions import named_attributes
+from t2i.metrics import aviarynet
+
+
+def seen(images: Tensor) -> dict[str, Tensor]:
+    """The attributes that AviaryNet sees in uint8 images (N, 3, s, s): name -> index into ``VALUES[name]``, (N,)."""
+    _, logits = aviarynet.embed(images.float() / 127.5 - 1)
+    return {name: values.argmax(dim=1).cpu() for name, values in logits.items()}
+
+
+def accuracy(images: Tensor, captions: Sequence[str]) -> dict[str, dict]:
+    """For each attribute: how many captions name it, how often image i shows what caption i names, and chance.
+
+    Chance is the accuracy of the same pictures under all captions, that is, of captions dealt at random; it is not
+    1 / values, because neither captions nor pictures are uniform. Attributes that no caption names are left out.
+    """
+    found, named = seen(images), [named_attributes(caption) for caption in captions]
+    table = {}
+    for name, values in VALUES.items():
+        rows = [i for i, facts in enumerate(named) if name in facts]
+        if rows:
+            wanted = torch.tensor([values.index(named[i][name]) for i in rows])
+            shown = found[name][rows]
+            frequency = [torch.bincount(x, minlength=len(values)).double() / len(rows) for x in (wanted, shown)]
+            table[name] = {
+                "count": len(rows),
+                "accuracy": (shown == wanted).double().mean().item(),
+                "chance": (frequency[0] * frequency[1]).sum().item(),
+            }
+    return table

@@ -1,0 +1,70 @@
+"""The whole course by papermill, in a fresh workspace with another seed than the committed one, by what it leaves.
+
+The exit code alone proves little: a notebook that writes to the wrong folder ends well too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+import torch
+
+from t2i import course, paths
+
+SEED = 7
+LESSONS = sorted(path.stem for path in (paths.checkout() / "notebooks").glob("*.ipynb"))
+SOLUTIONS = course.solutions()
+TRAINED = {"02_char_cnn_rnn": "char-cnn-rnn", "04_gan_cls": "gan-cls"}  # lesson: the run that it must leave
+RUNS = {name: f"{model}-aviary-smoke-s{SEED}" for name, model in TRAINED.items() if name in LESSONS}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """What the course left: the folder of the runs, and what the command printed as ``printed.txt`` beside it."""
+    folder = tmp_path_factory.mktemp("chain")
+    environment = os.environ | {"T2I_RUNS": str(folder / "runs"), "T2I_DATA": str(folder / "data")}
+    command = [sys.executable, "-m", "t2i", "course", "--profile", "smoke", "--seed", str(SEED)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (folder / "printed.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_lesson_ran_to_its_end_with_the_given_seed(workspace, name):
+    executed = workspace / "runs" / "notebooks" / "smoke" / f"{name}.ipynb"
+    code = [cell for cell in nbformat.read(executed, as_version=4).cells if cell.cell_type == "code" and cell.source]
+    (injected,) = [cell.source for cell in code if "injected-parameters" in cell.metadata.get("tags", [])]
+    assert f"SEED = {SEED}" in injected and 'PROFILE = "smoke"' in injected
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert str(executed) in (workspace / "printed.txt").read_text()
+
+
+@pytest.mark.parametrize("run", RUNS.values())
+def test_a_training_lesson_leaves_weights_settings_log_and_results(workspace, run):
+    folder = workspace / "runs" / run
+    assert json.loads((folder / "config.json").read_text())["seed"] == SEED
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+    assert json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.skipif("04_gan_cls" not in RUNS, reason="the course has no lesson 04 yet")
+def test_a_generator_leaves_sheets_of_samples(workspace):
+    sheets = list((workspace / "runs" / RUNS["04_gan_cls"] / "samples").glob("*.png"))
+    assert sheets and all(sheet.read_bytes().startswith(b"\x89PNG") for sheet in sheets)
+
+
+def test_the_course_ends_with_the_comparison_table(workspace):
+    printed = (workspace / "printed.txt").read_text()
+    assert "|" in printed[: printed.index("Executed notebooks:")]
+
+
+@pytest.mark.parametrize("notebook", SOLUTIONS, ids=lambda path: path.stem)
+def test_the_solutions_run_after_the_course(workspace, monkeypatch, notebook):
+    monkeypatch.setenv("T2I_RUNS", str(workspace / "runs"))
+    monkeypatch.setenv("T2I_DATA", str(workspace / "data"))
+    course.execute(notebook, workspace / "solutions" / notebook.name, cell_seconds=course.CELL_SECONDS["smoke"])

@@ -1,0 +1,43 @@
+"""A little data set in the CUB layout, built anew for each test that wants to break it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def picture(path: Path, width: int, height: int, seed: int = 0) -> Path:
+    """A JPEG or PNG of smooth random colours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, size=(4, 4, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize((width, height), Image.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def draw_picture():
+    return picture
+
+
+@pytest.fixture
+def little_cub(tmp_path):
+    """Twelve images, three in each of the classes 1 to 4, of which 1 and 4 are test classes; two captions each."""
+    root = tmp_path / "cub"
+    base = root / "CUB_200_2011"
+    tables = {"images": [], "bounding_boxes": [], "image_class_labels": [], "classes": []}
+    for label in range(1, 5):
+        tables["classes"].append(f"{label} {label:03d}.Bird{label}")
+        for k in range(3):
+            number = (label - 1) * 3 + k + 1
+            key = f"{label:03d}.Bird{label}/Bird{label}_{k:04d}"
+            picture(base / "images" / f"{key}.jpg", 90 + 10 * k, 80, seed=number)
+            tables["images"].append(f"{number} {key}.jpg")
+            tables["bounding_boxes"].append(f"{number} 20.0 10.0 40.0 50.0")
+            tables["image_class_labels"].append(f"{number} {label}")
+            text = root / "text" / f"{key}.txt"
+            text.parent.mkdir(parents=True, exist_ok=True)
+            text.write_text(f"a bird of kind {label}\nthis bird has number {number}.\n")
+    for name, lines in tables.items():
+        (base / f"{name}.txt").write_bytes("\r\n".join(lines).encode() + b"\r\n")
+    return root

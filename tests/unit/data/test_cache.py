@@ -1,0 +1,150 @@
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from t2i import paths
+from t2i.data import cache as module
+from t2i.data import cub
+from t2i.data.cache import ImageCache
+from t2i.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _data_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The files that were decoded, in order."""
+    files = []
+    decode = module.decode
+
+    def count(example, *preparation):
+        files.append(example.image.name)
+        return decode(example, *preparation)
+
+    monkeypatch.setattr(module, "decode", count)
+    return files
+
+
+def _cache(root, **changes):
+    settings = {"size": 32, "crop": "box", "resize": "shorter", **changes}
+    return ImageCache("cub", root, cub.read(root).examples, **settings)
+
+
+def test_holds_the_prepared_pictures(little_cub):
+    cache = _cache(little_cub, crop="whole")
+    examples = cub.read(little_cub).examples
+    assert len(cache) == 12
+    assert cache[1].shape == (38, 47, 3)  # 100 × 80 px
+    for number in (0, 5, 11):
+        assert np.array_equal(cache[number], module.decode(examples[number], 32, "whole", "shorter"))
+
+
+def test_decodes_each_picture_once(little_cub, decoded):
+    first = np.array(_cache(little_cub)[3])
+    assert len(decoded) == 12
+    assert np.array_equal(_cache(little_cub)[3], first)
+    assert len(decoded) == 12
+
+
+def test_is_read_only(little_cub):
+    with pytest.raises(ValueError, match="read-only"):
+        _cache(little_cub)[0][:] = 0
+
+
+def test_other_preparations_are_other_files(little_cub, decoded):
+    caches = [
+        _cache(little_cub),
+        _cache(little_cub, size=16),
+        _cache(little_cub, crop="whole"),
+        _cache(little_cub, resize="square"),
+    ]
+    assert len({cache.file for cache in caches}) == 4
+    assert len(decoded) == 48
+
+
+def test_is_built_again_when_a_picture_changes(little_cub, decoded, draw_picture):
+    before = np.array(_cache(little_cub)[0])
+    draw_picture(cub.read(little_cub).examples[0].image, 90, 80, seed=99)
+    assert not np.array_equal(_cache(little_cub)[0], before)
+    assert len(decoded) == 24
+
+
+def test_is_built_again_when_a_time_a_box_or_the_list_changes(little_cub, decoded):
+    _cache(little_cub)
+    os.utime(cub.read(little_cub).examples[2].image, (1, 1))
+    _cache(little_cub)
+    assert len(decoded) == 24
+    boxes = little_cub / "CUB_200_2011" / "bounding_boxes.txt"
+    boxes.write_text(boxes.read_text().replace("1 20.0", "1 21.0", 1))
+    _cache(little_cub)
+    assert len(decoded) == 36
+    (little_cub / "text" / "001.Bird1" / "Bird1_0000.txt").unlink()
+    assert len(_cache(little_cub)) == 11
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:-1]), lambda path: path.unlink()])
+def test_is_built_again_when_it_is_damaged(little_cub, decoded, damage):
+    damage(_cache(little_cub).file)
+    assert len(_cache(little_cub)) == 12
+    assert len(decoded) == 24
+
+
+def test_a_broken_header_is_built_again(little_cub, decoded):
+    _cache(little_cub).file.with_suffix(".json").write_text('{"sources": ')
+    _cache(little_cub)
+    assert len(decoded) == 24
+
+
+def test_a_bad_picture_is_named_and_leaves_nothing_behind(little_cub):
+    bad = cub.read(little_cub).examples[7].image
+    bad.write_bytes(bad.read_bytes()[:400])
+    with pytest.raises(UserError, match="cannot be read as an image") as caught:
+        _cache(little_cub)
+    assert str(bad) in caught.value.problem
+    assert list(paths.cache_root().iterdir()) == []
+
+
+def test_a_bad_box_is_named_with_its_file(little_cub):
+    boxes = little_cub / "CUB_200_2011" / "bounding_boxes.txt"
+    boxes.write_text(boxes.read_text().replace("\n2 20.0", "\n2 200.0"))
+    with pytest.raises(UserError, match=r"Bird1_0001\.jpg: The box .200, 10, 40, 50. lies outside") as caught:
+        _cache(little_cub)
+    assert "x, y, width, height" in caught.value.mend
+
+
+def test_a_missing_picture_is_named(little_cub):
+    examples = cub.read(little_cub).examples
+    examples[4].image.unlink()
+    with pytest.raises(UserError, match=r"Bird2_0001\.jpg is missing"):
+        ImageCache("cub", little_cub, examples, 32, "box", "shorter")
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_behind(little_cub, monkeypatch):
+    def full(path, write):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(paths, "write_atomically", full)
+    with pytest.raises(UserError, match=r"cannot be written .No space left") as caught:
+        _cache(little_cub)
+    assert "T2I_DATA" in caught.value.mend
+
+
+def test_two_builders_at_once_do_not_harm_each_other(little_cub):
+    found, together = [], threading.Barrier(4)
+
+    def build():
+        together.wait()
+        cache = _cache(little_cub)
+        found.append([np.array(cache[number]) for number in range(12)])
+
+    threads = [threading.Thread(target=build) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(found) == 4
+    assert all(np.array_equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+    assert sorted(path.suffix for path in paths.cache_root().iterdir()) == [".json", ".uint8"]

@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from t2i.data.captions import ALPHABET, Vocabulary, characters, pad, read_lines, tokenise
+from t2i.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        (
+            "This bird's WINGS are gray-brown, 2 bars!",
+            ["this", "bird", "s", "wings", "are", "gray", "brown", "2", "bars"],
+        ),
+        ("a\ufffd\ufffdblack bill", ["a", "black", "bill"]),
+        ("café ö naïve", ["caf", "nave"]),
+        ("under_score", ["under_score"]),
+        ("?!", []),
+    ],
+)
+def test_tokenise_has_the_official_quirks(caption, words):
+    assert tokenise(caption) == words
+
+
+def test_read_lines_drops_blank_ones_and_carriage_returns():
+    assert read_lines("a bird\r\n\r\n  \n two birds ") == ["a bird", "two birds"]
+
+
+def test_vocabulary_numbers_words_from_one_in_first_seen_order():
+    vocabulary = Vocabulary.build(["a red bird", "a blue bird"])
+    assert vocabulary.words == ["<end>", "a", "red", "bird", "blue"]
+    assert len(vocabulary) == 5
+    assert vocabulary.encode("Blue, blue bird") == [4, 4, 3]
+
+
+def test_vocabulary_drops_unknown_words_and_lists_them():
+    vocabulary = Vocabulary.build(["a red bird"])
+    assert vocabulary.encode("a zebra bird") == [1, 3]
+    assert vocabulary.unknown("a zebra bird, quite") == ["zebra", "quite"]
+
+
+@pytest.mark.parametrize("caption", ["", "  ", "...", "zebra"])
+def test_a_caption_without_known_words_is_quoted(caption):
+    with pytest.raises(UserError, match="holds no word of the vocabulary") as caught:
+        Vocabulary.build(["a red bird"]).encode(caption)
+    assert repr(caption) in caught.value.problem
+    assert "such as: a, red, bird" in caught.value.mend
+
+
+def test_a_long_caption_is_quoted_in_short():
+    with pytest.raises(UserError) as caught:
+        Vocabulary.build(["a"]).encode("zebra " * 1000)
+    assert len(str(caught.value)) < 300
+
+
+def test_vocabulary_survives_saving(tmp_path):
+    vocabulary = Vocabulary.build(["a red bird", "end <end> of it"])
+    vocabulary.save(tmp_path / "vocabulary.json")
+    assert Vocabulary.load(tmp_path / "vocabulary.json").words == vocabulary.words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"words": ["<end>", "a"',
+        '["<end>"]',
+        '{"words": ["a"]}',
+        '{"words": ["<end>", 3]}',
+        '{"words": ["<end>", "a", "a"]}',
+        "{}",
+    ],
+)
+def test_a_broken_vocabulary_is_named(tmp_path, text):
+    path = tmp_path / "vocabulary.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="is not a vocabulary") as caught:
+        Vocabulary.load(path)
+    assert str(path) in caught.value.problem
+    assert "train the text encoder again" in caught.value.mend
+
+
+def test_an_absent_vocabulary_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"There is no vocabulary at .*absent\.json"):
+        Vocabulary.load(tmp_path / "absent.json")
+
+
+def test_pad_keeps_short_captions_and_a_sorted_subset_of_long_ones():
+    ids, lengths = pad([[5, 6], list(range(1, 1001))], words=18, rng=np.random.default_rng(0))
+    assert ids.dtype == torch.int64
+    assert ids.shape == (2, 18)
+    assert lengths.tolist() == [2, 18]
+    assert ids[0].tolist() == [5, 6] + [0] * 16
+    long = ids[1].tolist()
+    assert long == sorted(set(long))  # positions in order, none twice
+    assert max(long) > 100  # not simply the first 18
+
+
+def test_pad_is_a_function_of_its_generator():
+    captions = [list(range(1, 60))]
+    first, again, other = (pad(captions, 10, np.random.default_rng(seed))[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+GOLDEN_TEXTS = [
+    "this bird has a yellow crown, black eye-rings and a white belly - it's small!",
+    "The FLOWER has 5 purple petals; yellow stamen @ center (very nice) " + "x" * 200,
+    "a",
+]
+
+
+def test_characters_of_the_golden_texts():
+    symbols = characters(GOLDEN_TEXTS)
+    one_hot = torch.nn.functional.one_hot(symbols, 71)[..., 1:].transpose(1, 2)
+    assert one_hot.shape == (3, 70, 201)
+    assert one_hot.sum() == 279
+
+
+def test_alphabet_quirks():
+    assert len(ALPHABET) == 70
+    assert characters(["a-z 0"])[0, :5].tolist() == [1, 60, 26, 70, 27]
+    assert not (characters([ALPHABET]) == 37).any()
+
+
+def test_characters_of_the_port_and_of_reed():
+    assert characters(["Aé"])[0, :3].tolist() == [1, 70, 0]
+    assert characters(["Aéb"], lowercase=False, unknown="")[0, :3].tolist() == [0, 0, 2]
+
+
+def test_a_thousand_words_are_cut_and_a_blank_text_is_refused():
+    assert (characters(["word " * 1000]) > 0).sum() == 201
+    with pytest.raises(UserError, match=r"The caption '  ' is blank\. Write at least one word"):
+        characters(["a bird", "  "])
+
+
+def test_saved_vocabulary_is_plain_json(tmp_path):
+    Vocabulary.build(["a bird"]).save(tmp_path / "v.json")
+    assert json.loads((tmp_path / "v.json").read_text()) == {"words": ["<end>", "a", "bird"]}

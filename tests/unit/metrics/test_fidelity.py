@@ -1,0 +1,214 @@
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import nn
+from torchvision.models import inception_v3
+
+from t2i.errors import UserError
+from t2i.metrics import aviarynet, extractors, fidelity, protocols
+
+COLOURS = torch.tensor([[r, g, b] for r in (0, 128, 255) for g in (0, 128, 255) for b in (128,)], dtype=torch.uint8)
+PROTOCOL = replace(protocols.get("fid200-aviarynet1"), name="fid90-aviarynet1", images=90)
+
+
+class SmallNet(nn.Module):
+    """Stands in for AviaryNet: a random projection of small pictures, and the colour of the middle as body."""
+
+    def __init__(self, certainty):
+        super().__init__()
+        self.certainty = certainty
+        self.projection = nn.Linear(3 * 8 * 8, 128, bias=False)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            nn.init.normal_(self.projection.weight)
+
+    def embed(self, images):
+        small = nn.functional.adaptive_avg_pool2d(images, 8)
+        middle = small[:, :, 4, 4]
+        distance = torch.cdist(middle, COLOURS.float() / 127.5 - 1)
+        return torch.tanh(self.projection(small.flatten(1)) / 8), {"body": -self.certainty * distance}
+
+
+@pytest.fixture
+def small_net(monkeypatch):
+    net = SmallNet(certainty=100.0)
+    monkeypatch.setattr(aviarynet, "load", lambda: net)
+    return net
+
+
+def pictures(n=90, seed=0, noise=20, side=16):
+    """Plain pictures of the nine colours in turn, with a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    plain = COLOURS[torch.arange(n) % 9].view(n, 3, 1, 1).float()
+    return (plain + noise * torch.randn(n, 3, side, side, generator=generator)).clamp(0, 255).byte()
+
+
+def frechet(a, b):
+    """The Fréchet distance of two sets of features as in Heusel et al. (2017), by SciPy's matrix square root."""
+    covariances = [np.cov(x, rowvar=False) for x in (a, b)]
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    return ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
+
+
+def test_a_set_has_no_distance_from_itself(small_net):
+    found = fidelity.score(pictures(), pictures(), PROTOCOL)
+    assert found["fid"] == pytest.approx(0, abs=1e-3)
+    assert found["generated_count"] == found["real_count"] == 90
+
+
+def test_the_distance_grows_with_noise(small_net):
+    scores = [fidelity.score(pictures(seed=1, noise=noise), pictures(), PROTOCOL) for noise in (20, 60, 120)]
+    assert scores[0]["fid"] < scores[1]["fid"] < scores[2]["fid"]
+    assert scores[0]["kid_mean"] < scores[1]["kid_mean"] < scores[2]["kid_mean"]
+
+
+def test_fid_equals_the_formula_on_the_same_features(small_net):
+    generated, real = pictures(200, seed=1, noise=60), pictures(150)
+    features = [small_net.embed(x.float() / 127.5 - 1)[0].detach().double().numpy() for x in (generated, real)]
+    found = fidelity.score(generated, real, "fid200-aviarynet1")
+    assert found["fid"] == pytest.approx(frechet(*features), rel=1e-3)
+    assert found["real_count"] == 150
+
+
+def test_inception_score_lies_between_one_and_the_number_of_colours(small_net):
+    one_split = replace(PROTOCOL, isc_splits=1)
+    assert fidelity.score(pictures(noise=0), pictures(), one_split)["is_mean"] == pytest.approx(9, abs=1e-3)
+    small_net.certainty = 0.0
+    undecided = fidelity.score(pictures(), pictures(), PROTOCOL)
+    assert undecided["is_mean"] == pytest.approx(1)
+    assert undecided["is_std"] == pytest.approx(0, abs=1e-6)
+
+
+def test_kid_subsets_are_no_larger_than_the_smaller_set(small_net):
+    assert fidelity.score(pictures(), pictures(40), PROTOCOL)["kid_subset_size"] == 40
+    assert fidelity.score(pictures(), pictures(120), replace(PROTOCOL, kid_subset_size=30))["kid_subset_size"] == 30
+
+
+def test_a_dataset_and_its_tensor_score_alike_and_twice_the_same(small_net):
+    class Lazy(torch.utils.data.Dataset):
+        def __len__(self):
+            return 90
+
+        def __getitem__(self, index):
+            return generated[index]
+
+    generated, real = pictures(seed=1), pictures()
+    assert fidelity.score(Lazy(), real, PROTOCOL) == fidelity.score(generated, real, PROTOCOL, batch_size=64)
+
+
+def test_real_features_are_cached_under_name_and_count(small_net, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_DATA", str(tmp_path))
+    generated, real = pictures(seed=1), pictures()
+    first = fidelity.score(generated, real, PROTOCOL, cache_name="birds")
+    assert all("birds-90-aviarynet1" in path.name for path in (tmp_path / "cache" / "fidelity").iterdir())
+    assert fidelity.score(generated, torch.zeros_like(real), PROTOCOL, cache_name="birds") == first
+    uncached = fidelity.score(generated, torch.zeros_like(real), PROTOCOL)
+    assert uncached["fid"] > 2 * first["fid"]
+
+
+def test_the_count_in_the_name_is_kept_to(small_net):
+    with pytest.raises(UserError, match=r"fid2k-aviarynet1 .* 2,000 generated images and got 90"):
+        fidelity.score(pictures(), pictures(), "fid2k-aviarynet1")
+
+
+@pytest.mark.parametrize(
+    ("real", "sentence"),
+    [
+        (pictures(1), "at least two real images, and there are 1"),
+        (pictures(9).float(), r"real images .* uint8 .*float32"),
+        (pictures(9).permute(0, 2, 3, 1), r"real images .* \(16, 16, 3\)"),
+        (list(range(9)), "the first is int"),
+    ],
+)
+def test_what_is_no_set_of_images_is_refused(small_net, real, sentence):
+    with pytest.raises(UserError, match=sentence):
+        fidelity.score(pictures(), real, PROTOCOL)
+
+
+def test_the_committed_aviarynet_gives_features_and_body_colours():
+    shared = aviarynet.load()
+    extractor = extractors.AviaryNetExtractor("aviarynet1", ["body", "pool"])
+    body, pool = extractor(pictures(4, side=32))
+    assert (body.shape, pool.shape) == ((4, 9), (4, 128))
+    expected, _ = shared.embed(pictures(4, side=32).float() / 127.5 - 1)
+    torch.testing.assert_close(pool, expected)
+    assert extractor.net is not shared  # torch-fidelity may move its own to a GPU
+
+
+def test_the_legacy_affine_dims_the_picture_as_dm_gans_does():
+    ends = extractors.legacy_affine(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)).view(2, 3)
+    torch.testing.assert_close(ends[0], torch.tensor([-0.030, -0.088, -0.188]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(ends[1], torch.tensor([0.428, 0.360, 0.262]), atol=1e-6, rtol=0)
+
+
+def test_the_legacy_extractor_gives_torchvisions_pooled_features(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    net = inception_v3(weights=None, init_weights=False, transform_input=False)
+    torch.save(net.state_dict(), tmp_path / "random.pth")
+    monkeypatch.setattr(extractors, "legacy_weights", lambda path: path)
+    extractor = extractors.InceptionLegacy("inception-legacy", ["2048"], tmp_path / "random.pth")
+    images = pictures(2, side=299)
+    with torch.no_grad():
+        (features,) = extractor(images)
+        captured = []
+        net.eval().avgpool.register_forward_hook(lambda *call: captured.append(call[-1].flatten(1)))
+        net(extractors.legacy_affine(images.float() / 255))
+        (resized,) = extractor(pictures(2, side=16))
+    torch.testing.assert_close(features, captured[0])
+    assert resized.shape == (2, 2048)
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    return tmp_path / "hub" / "checkpoints"
+
+
+def test_missing_weights_say_which_file_to_put_where(offline):
+    with pytest.raises(UserError) as caught:
+        fidelity.score(pictures(), pictures(), replace(protocols.get("fid2k-inception-tf"), images=90))
+    sentence = str(caught.value)
+    assert str(offline / "weights-inception-2015-12-05-6726825d.pth") in sentence
+    assert "95,628,359 bytes" in sentence and extractors.INCEPTION_TF.sha256 in sentence and "no network" in sentence
+    with pytest.raises(UserError, match=r"inception_v3_google-0cc3c7bd\.pth"):
+        extractors.legacy_weights()
+    assert not list(offline.glob("*"))
+
+
+def test_wrong_weights_are_refused(offline):
+    offline.mkdir(parents=True)
+    path = offline / extractors.INCEPTION_TF.name
+    path.write_bytes(b"half a file")
+    with pytest.raises(UserError, match=r"6726825d\.pth has 11 bytes instead of 95,628,359"):
+        extractors.inception_weights()
+    with pytest.raises(UserError, match="not the released file"):
+        (offline / "other.pth").write_bytes(b"other")
+        extractors.legacy_weights(offline / "other.pth")
+    with pytest.raises(UserError, match=r"nowhere\.pth is missing"):
+        extractors.inception_weights(offline / "nowhere.pth")
+
+
+def test_weights_are_found_and_downloaded_once(offline, monkeypatch, tmp_path):
+    content = b"weights"
+    source = tmp_path / "served.pth"
+    source.write_bytes(content)
+    sha256 = "9dd37676f83254ccaf7f2cd9e2c2c29ca7da0ae8a1adf83e3c5c5a6ce0e0a7b0"
+    file = extractors.WeightsFile("https://example.org/small.pth", sha256, len(content))
+    monkeypatch.setattr(extractors, "INCEPTION_TF", file)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: source.open("rb"))
+    with pytest.raises(UserError, match="sha256 differs"):
+        extractors.inception_weights()
+    assert not list(offline.glob("*"))  # nothing half-right is left
+    monkeypatch.setattr(extractors, "INCEPTION_TF", replace(file, sha256=""))
+    assert extractors.inception_weights().read_bytes() == content
+    source.unlink()
+    assert extractors.inception_weights() == offline / "small.pth"

@@ -1,0 +1,115 @@
+"""pyproject.toml is the one list of dependencies; the lock, environment.yml, the Makefile and CI follow it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from t2i import paths
+
+ROOT = paths.checkout()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDED = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]]
+LINES = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+LOCK = {canonicalize_name(pin.name): pin for pin in map(Requirement, LINES)}
+LINUX_ONLY = ("nvidia-", "cuda-", "triton")
+
+
+def pinned(requirement):
+    (specifier,) = LOCK[canonicalize_name(requirement.name)].specifier
+    return Version(specifier.version)
+
+
+@pytest.mark.parametrize("requirement", NEEDED, ids=lambda requirement: requirement.name)
+def test_every_dependency_is_pinned_inside_its_range(requirement):
+    assert requirement.specifier.contains(pinned(requirement))
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.split("==")[0])
+def test_a_pin_is_a_name_and_a_public_version(line):
+    assert re.fullmatch(r'[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*( ; sys_platform == "linux")?', line)
+    linux_only = canonicalize_name(Requirement(line).name).startswith(LINUX_ONLY)
+    assert linux_only == line.endswith('"linux"')
+
+
+def test_the_pins_are_one_for_each_package_and_in_order():
+    names = [line.split("==")[0].lower() for line in LINES]
+    assert len(LOCK) == len(LINES)
+    assert names == sorted(names)
+
+
+def test_conda_installs_the_lock_and_the_package_and_nothing_of_its_own():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, through_pip = environment["dependencies"]
+    assert environment["name"] == PROJECT["name"] and pip == "pip"
+    assert through_pip == {"pip": ["-r requirements.lock", "-e .[test]"]}
+    assert Version(python.removeprefix("python=")) in SpecifierSet(PROJECT["requires-python"])
+
+
+def test_ci_is_make_test():
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines == ["#!/usr/bin/env bash", "set -e", 'cd "$(dirname "$0")/.."', "make test"]
+
+
+@pytest.fixture
+def make(tmp_path):
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+    def run(*arguments):
+        command = ["make", f"VENV={tmp_path / 'venv'}", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=inherited, capture_output=True, text=True)
+
+    return run
+
+
+def test_make_installs_the_lock_and_then_the_package_alone(make):
+    plan = make("-n", "setup").stdout
+    assert plan.index("pip install -r requirements.lock") < plan.index("pip install -e . --no-deps")
+
+
+@pytest.mark.parametrize(
+    ("target", "command"),
+    [
+        (["course"], "-m t2i course --profile cpu"),
+        (["course", "PROFILE=smoke"], "-m t2i course --profile smoke"),
+        (["tour"], "-m t2i course --profile cpu --only 00"),
+        (["refresh"], "-m t2i refresh"),
+        (["test"], "--nbval-lax --nbval-current-env"),
+    ],
+)
+def test_targets_set_up_where_needed_and_only_there(make, tmp_path, target, command):
+    plan = make("-n", *target).stdout
+    assert plan.index("pip install -r requirements.lock") < plan.index(command)
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / ".done").touch()
+    plan = make("-n", *target).stdout
+    assert command in plan and "pip install" not in plan
+
+
+def test_make_needs_the_python_that_pyproject_asks_for_and_says_so(make, tmp_path):
+    old = tmp_path / "python3"
+    wanted = re.fullmatch(r">=(3)\.(\d+)", PROJECT["requires-python"])
+    newest_refused = f"(3, {int(wanted[2]) - 1}, 9)"
+    old.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.version_info = {newest_refused}; $2"\n')
+    old.chmod(0o755)
+    refused = make("setup", f"PYTHON={old}")
+    assert refused.returncode != 0
+    assert f"t2i needs Python {wanted[1]}.{wanted[2]} or newer, which '{old}' is not: install one" in refused.stderr
+    assert not (tmp_path / "venv").exists()
+    assert "needs Python" in make("setup", f"PYTHON={tmp_path / 'absent'}").stderr
+
+
+def test_this_python_is_allowed():
+    assert default_environment()["python_full_version"] in SpecifierSet(PROJECT["requires-python"])
