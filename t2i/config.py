@@ -87,7 +87,8 @@ class CharCnnRnnConfig(Config):
 class GanClsConfig(Config):
     """GAN-CLS and GAN-CLS-INT (Reed et al., ICML 2016, with the numbers of the authors' own scripts)."""
 
-    text_encoder: str = _because("char-cnn-rnn", "section 4 of the paper")
+    text_encoder: str = _because("char-cnn-rnn", "section 4 of the paper; or the folder of an encoder's run")
+    sentence_size: int = _because(1024, "the width of Char-CNN-RNN's vectors")
     noise_size: int = _because(100, "icml2016 scripts: nz")
     text_size: int = _because(128, "icml2016 scripts: nt")
     generator_width: int = _because(128, "icml2016 scripts: ngf")
@@ -96,9 +97,6 @@ class GanClsConfig(Config):
     wrong_weight: float = _because(0.5, "icml2016 scripts: cls_weight")
     interpolation_weight: float = _because(0.0, "0 is GAN-CLS; icml2016's INT scripts use 1")
     halve_every: int = _because(100, "icml2016 scripts: decay_every, in epochs")
-
-
-BIRDS_GRU = {"variant": "icml-gru", "channels": (384, 512, 512)}
 
 
 def _papers() -> dict[tuple[str, str], Config]:
@@ -139,10 +137,10 @@ PROFILES: dict[str, dict[str, dict]] = {
     },
     "cpu": {
         "char-cnn-rnn": dict(
-            image_size=64, batch_size=30, steps=1500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
+            image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
         ),
         "gan-cls": dict(
-            image_size=32, batch_size=64, steps=4000, generator_width=32, discriminator_width=32,
+            image_size=32, batch_size=64, steps=3000, generator_width=16, discriminator_width=16,
             ema_decay=0.995, sample_every=500, evaluation_protocol="fid2k-aviarynet1",
         ),
     },

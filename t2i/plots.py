@@ -1,12 +1,20 @@
-"""Pictures of pictures: sheets of samples, curves, attention maps."""
+"""Pictures of pictures: sheets of samples and the curves of a run."""
 
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from t2i import paths
+
+sns.set_theme(style="whitegrid", context="notebook", rc={"figure.dpi": 80, "axes.titlesize": 11})
 
 
 def sheet(images: Tensor, columns: int, gap: int = 2) -> Image.Image:
@@ -24,3 +32,30 @@ def save_sheet(images: Tensor, columns: int, file: Path) -> None:
     """Write :func:`sheet` as a PNG, whole or not at all."""
     picture = sheet(images, columns)
     paths.write_atomically(file, lambda temporary: picture.save(temporary, format="png"))
+
+
+def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Figure:
+    """One row of pictures per caption, the caption at its left; images (len(captions) * n, 3, s, s) uint8."""
+    rows, columns = len(captions), len(images) // len(captions)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * side + 3.2, rows * side), squeeze=False)
+    for k, axis in enumerate(axes.flat):
+        axis.imshow(images[k].permute(1, 2, 0), interpolation="nearest")
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for axis, caption in zip(axes[:, 0], captions, strict=True):
+        axis.set_ylabel(textwrap.fill(caption, 34), rotation=0, ha="right", va="center", fontsize=9)
+    figure.subplots_adjust(left=3.1 / (columns * side + 3.2), right=1, top=1, bottom=0, wspace=0.04, hspace=0.04)
+    plt.close(figure)  # a notebook shows the figure that a cell returns; leaving it open would show it twice
+    return figure
+
+
+def curves(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> Figure:
+    """Columns of a run's ``stats.jsonl`` over steps, one panel per title."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3), squeeze=False, layout="constrained")
+    for axis, (title, columns) in zip(axes[0], panels.items(), strict=True):
+        for column in columns:
+            axis.plot(log["step"], log[column], label=column)
+        axis.set(title=title, xlabel="step")
+        axis.legend(frameon=False)
+    plt.close(figure)
+    return figure

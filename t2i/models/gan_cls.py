@@ -33,7 +33,7 @@ class Generator(nn.Module):
     ``width`` is the number of channels before the last layer at 64 px; smaller images leave out the last doublings.
     """
 
-    def __init__(self, sentence_size: int, noise_size: int, text_size: int, width: int, image_size: int):
+    def __init__(self, sentence_size: int, text_size: int, image_size: int, noise_size: int, width: int):
         super().__init__()
         self.noise_size = noise_size
         steps = doublings(image_size)
@@ -61,7 +61,7 @@ class Discriminator(nn.Module):
 
     unconditional = None  # every judgement of GAN-CLS is about a pair
 
-    def __init__(self, sentence_size: int, text_size: int, width: int, image_size: int, interpolating: bool = False):
+    def __init__(self, sentence_size: int, text_size: int, image_size: int, width: int, interpolating: bool = False):
         super().__init__()
         steps = doublings(image_size)
         widths = [width * max(1, 8 >> i) for i in reversed(range(steps))]

@@ -17,12 +17,10 @@ class Networks(NamedTuple):
 
 
 def _gan_cls(config: configs.GanClsConfig) -> Networks:
-    sentence = configs.PAPER[config.text_encoder, config.dataset].embedding_size
-    generator = gan_cls.Generator(sentence, config.noise_size, config.text_size, config.generator_width, config.image_size)
-    discriminator = gan_cls.Discriminator(
-        sentence, config.text_size, config.discriminator_width, config.image_size, config.interpolation_weight > 0
-    )
-    networks = Networks(generator, nn.ModuleList([discriminator]))
+    sizes = config.sentence_size, config.text_size, config.image_size
+    generator = gan_cls.Generator(*sizes, config.noise_size, config.generator_width)
+    judge = gan_cls.Discriminator(*sizes, config.discriminator_width, interpolating=config.interpolation_weight > 0)
+    networks = Networks(generator, nn.ModuleList([judge]))
     for network in networks:
         gan_cls.initialise(network)
     return networks

@@ -82,19 +82,19 @@ class GanCls(Recipe):
 
     def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         config = self.config
-        batch = Batch(*(part.to(self.fabric.device, non_blocking=True) for part in batch))
+        batch = Batch(*(self.to_device(part) for part in batch))
         self.set_learning_rate(config.learning_rate * 0.5 ** (step // self._steps_per_epoch // config.halve_every))
 
         with torch.no_grad():
             fake = self._draw(batch.noise, batch.sentence)
         d_real, d_wrong, d_fake = (self.trained_judge(x, batch.sentence) for x in (batch.real, batch.wrong, fake))
         d_loss = losses.matching_aware(d_real, d_wrong, d_fake, config.wrong_weight)
-        self._update("discriminators", d_loss)
+        self.update("discriminators", d_loss)
 
         with frozen(self.judge), self.fabric.autocast():
             logits = self.judge(self._draw(batch.g_noise, batch.g_sentence), batch.g_sentence)
         g_loss = losses.real(logits.float(), batch.g_weight)
-        self._update("generator", g_loss)
+        self.update("generator", g_loss)
         scores = {"real": d_real, "wrong": d_wrong, "fake": d_fake}
         return {"d_loss": d_loss, "g_loss": g_loss} | {f"score_{n}": s.detach().sigmoid().mean() for n, s in scores.items()}
 
@@ -109,11 +109,6 @@ class GanCls(Recipe):
 
     def _draw(self, noise: Tensor, sentence: Tensor) -> Tensor:
         return self.generator(noise, TextFeatures(None, sentence, None)).images[-1]
-
-    def _update(self, name: str, loss: Tensor) -> None:
-        self.optimizers[name].zero_grad()
-        self.fabric.backward(loss)
-        self.optimizers[name].step()
 
     def _noise(self, rng: np.random.Generator, count: int) -> Tensor:
         return torch.from_numpy(rng.standard_normal((count, self.config.noise_size), dtype=np.float32))

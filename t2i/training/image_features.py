@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from t2i.metrics import aviarynet
 
 GOOGLENET_FILE = "googlenet-1378be20.pth"
-SIZES = {"googlenet": 1024, "aviarynet1": aviarynet.FEATURES}
+SMALL_LENGTH = 1.5  # of a small extractor's vector: short image vectors make text vectors with entries near one
 
 
 def googlenet() -> nn.Module | None:
@@ -35,6 +35,31 @@ def extractor(name: str) -> tuple[str, object]:
         folder = f"{torch.hub.get_dir()}/checkpoints"
         tqdm.write(f"GoogLeNet's weights are not here (put {GOOGLENET_FILE} into {folder}); using the course's small extractor.")
     return "aviarynet1", lambda images: aviarynet.embed(images)[0]
+
+
+class Whitening(nn.Module):
+    """Lays ``features`` (N, F) of a small extractor into the text's space: standardised, brought to length 0.1, and turned
+    into ``embedding_size`` dimensions by a fixed random rotation.
+
+    GoogLeNet's 1,024 features need none of this; as there, nothing on the image side is learned.
+    """
+
+    def __init__(self, size: int, embedding_size: int):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        rotation = torch.linalg.qr(torch.randn(embedding_size, size, generator=generator)).Q
+        self.register_buffer("rotation", rotation.contiguous())  # (embedding_size, size), orthonormal columns
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("deviation", torch.ones(size))
+
+    def fit(self, features: Tensor) -> "Whitening":
+        self.mean, self.deviation = features.mean(dim=0), features.std(dim=0) + 1e-3
+        return self
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F) -> (N, embedding_size)."""
+        standard = (features - self.mean) / self.deviation
+        return nn.functional.normalize(standard, dim=1) * SMALL_LENGTH @ self.rotation.T
 
 
 @torch.inference_mode()

@@ -31,11 +31,22 @@ class Recipe:
         """Register a network with its optimiser; returns what to call (``called``, or the network itself) as Fabric
         wraps it for the device, the precision and the other processes."""
         called = network if called is None else called
-        self.networks[name] = network
+        self.networks[name] = network.to(memory_format=torch.channels_last)  # the faster layout for convolutions
         if self.config.compile:
             called.compile()
         wrapped, self.optimizers[name] = self.fabric.setup(called, optimizer)
         return wrapped
+
+    def to_device(self, tensor: Tensor) -> Tensor:
+        """A tensor of a batch on this process's device; images in the layout of the networks."""
+        layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
+        return tensor.to(self.fabric.device, non_blocking=True, memory_format=layout)
+
+    def update(self, name: str, loss: Tensor) -> None:
+        """One step of the optimiser ``name`` down ``loss``."""
+        self.optimizers[name].zero_grad()
+        self.fabric.backward(loss)
+        self.optimizers[name].step()
 
     def set_learning_rate(self, rate: float) -> None:
         for optimizer in self.optimizers.values():

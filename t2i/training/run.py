@@ -13,6 +13,7 @@ from t2i.config import Config
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError
+from t2i.text import TextFeatures
 from t2i.text.char_cnn_rnn import CharCnnRnn
 
 
@@ -29,7 +30,8 @@ class Run:
         directory = Path(directory).expanduser().resolve()
         file = directory / "config.json"
         if not file.is_file():
-            raise UserError(f"{directory} is no run folder: it has no config.json", "Train a model first: python -m t2i train --help")
+            problem = f"{directory} is no run folder: it has no config.json"
+            raise UserError(problem, "Train a model first: python -m t2i train --help")
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -53,7 +55,8 @@ class Run:
     def generator(self) -> nn.Module:
         """The generator with its averaged weights, in eval mode."""
         generator = models.from_config(self.config).generator
-        weights = {key.removeprefix("module."): value for key, value in self.state["ema"].items() if key != "n_averaged"}
+        averaged = self.state["ema"].items()
+        weights = {key.removeprefix("module."): value for key, value in averaged if key != "n_averaged"}
         checkpoint.load_weights(generator, weights, self.directory / "checkpoint.pt", "the generator")
         return generator.eval().requires_grad_(False)
 
@@ -61,23 +64,42 @@ class Run:
     def discriminators(self) -> nn.ModuleList:
         """The discriminators, one per image size, in eval mode."""
         discriminators = models.from_config(self.config).discriminators
-        checkpoint.load_weights(discriminators, self.state["networks"]["discriminators"], self.directory / "checkpoint.pt", "the discriminators")
+        weights = self.state["networks"]["discriminators"]
+        checkpoint.load_weights(discriminators, weights, self.directory / "checkpoint.pt", "the discriminators")
         return discriminators.eval().requires_grad_(False)
 
-    @torch.inference_mode()
-    def sample(self, captions: list[str], count: int = 1, seed: int = 0, batch_size: int = 64) -> Tensor:
+    def sample(self, captions: list[str], count: int = 1, seed: int = 0) -> Tensor:
         """``count`` pictures for each caption, in the captions' order: (len(captions) * count, 3, s, s) uint8.
 
-        Picture k of a caption is made from the same noise for every caption, so that rows can be compared.
+        Picture k of every caption is made from the same noise, so that the captions can be compared column by column.
         Raises :class:`UserError` for a caption that the text encoder cannot read.
         """
+        noise = self._noise(count, seed).repeat(len(captions), 1)
+        return self._draw([caption for caption in captions for _ in range(count)], noise)
+
+    def generate(self, captions: list[str], seed: int = 0) -> Tensor:
+        """One picture for each caption, each from noise of its own: (len(captions), 3, s, s) uint8."""
+        return self._draw(captions, self._noise(len(captions), seed))
+
+    @torch.inference_mode()
+    def encode(self, captions: list[str], batch_size: int = 512) -> Tensor:
+        """The sentence vectors of any number of captions: (N, N_s)."""
+        return torch.cat([self.encoder.encode(captions[i : i + batch_size]) for i in range(0, len(captions), batch_size)])
+
+    def _noise(self, count: int, seed: int) -> Tensor:
         if self.is_encoder:
-            raise UserError(f"{self.directory} holds a text encoder, which draws nothing", "Name the folder of a GAN with --run.")
-        noise = torch.from_numpy(rng_for(seed, 0, "sample").standard_normal((count, self.generator.noise_size), dtype=np.float32))
-        text = self.encoder.features(captions).select(torch.arange(len(captions)).repeat_interleave(count))
-        noise = noise.repeat(len(captions), 1)
-        chunks = torch.arange(len(noise)).split(batch_size)
-        return torch.cat([to_uint8(self.generator(noise[part], text.select(part)).images[-1]) for part in chunks])
+            problem = f"{self.directory} holds a text encoder, which draws nothing"
+            raise UserError(problem, "Name the folder of a GAN with --run.")
+        shape = (count, self.generator.noise_size)
+        return torch.from_numpy(rng_for(seed, 0, "sample").standard_normal(shape, dtype=np.float32))
+
+    @torch.inference_mode()
+    def _draw(self, captions: list[str], noise: Tensor, batch_size: int = 100) -> Tensor:
+        distinct = list(dict.fromkeys(captions))
+        place = {caption: number for number, caption in enumerate(distinct)}
+        text = TextFeatures(None, self.encode(distinct)[[place[caption] for caption in captions]], None)
+        parts = torch.arange(len(captions)).split(batch_size)
+        return torch.cat([to_uint8(self.generator(noise[part], text.select(part)).images[-1]) for part in parts])
 
 
 def build_encoder(config: Config, weights: dict, file: Path) -> CharCnnRnn:

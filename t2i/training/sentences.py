@@ -1,6 +1,7 @@
 """Sentence vectors of a whole data set, encoded once: the encoder is frozen while a GAN trains."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from t2i import config as configs
 from t2i.config import Config
+from t2i.errors import UserError
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.training.run import Run
 
@@ -32,8 +34,14 @@ class SentenceTable:
 
 
 def text_encoder_run(config: Config) -> Run:
-    """The trained text encoder that ``config`` names, for the same data, profile and seed; trained first if need be."""
+    """The trained text encoder of ``config``: the run in the folder that it names, or the one that belongs to the same
+    data, profile and seed, which is trained first if need be."""
     from t2i.training.loop import fit  # fit trains GANs too, and those come through here
 
+    if config.text_encoder not in configs.MODELS:
+        run = Run.load(Path(config.text_encoder))
+        if not run.is_encoder:
+            raise UserError(f"{run.directory} holds no text encoder", "Name the folder of a char-cnn-rnn run.")
+        return run
     shared = {"root": config.root, "seed": config.seed, "device": config.device}
     return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))

@@ -1,0 +1,208 @@
+"""The command line: ``python -m t2i COMMAND``, the twin of every notebook."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from t2i import config as configs
+from t2i import paths
+from t2i.errors import UserError
+
+app = tyro.extras.SubcommandApp()
+Root = Annotated[Path | None, tyro.conf.arg(help="where the data set lies; default: $T2I_DATA/<dataset>")]
+
+
+@app.command
+def data(
+    action: Annotated[Literal["prepare", "check"], tyro.conf.Positional],
+    dataset: str,
+    root: Root = None,
+    images: Path | None = None,
+    captions: Path | None = None,
+    size: int = 128,
+) -> None:
+    """Fetch, draw or check a data set.
+
+    Args:
+        action: prepare (download, draw or import) or check (decode every image, read every caption).
+        dataset: aviary, cub, flowers, coco, or folder.
+        images: for "folder": where your images are.
+        captions: for "folder": a CSV with the columns file and caption (and class and split, if you have them).
+        size: for "aviary": the side of the pictures in pixels.
+    """
+    from t2i import data as rooms
+    from t2i.data import aviary, download, folder
+    from t2i.data.check import check
+
+    root = root or Path(configs.load("gan-cls", dataset).root)
+    if action == "prepare":
+        if dataset == "folder":
+            if images is None or captions is None:
+                raise UserError("A folder of your own needs --images and --captions", "See: python -m t2i data --help")
+            folder.prepare(images, captions, root)
+        elif dataset == "aviary":
+            aviary.write(root, size)
+        else:
+            download.prepare(dataset, root)
+    report = check(rooms.read(dataset, root))
+    print(report.text())
+    if report.problems:
+        sys.exit(1)
+
+
+@app.command
+def train(
+    model: str,
+    dataset: str = "aviary",
+    root: Root = None,
+    profile: str = "cpu",
+    seed: int = 0,
+    resume: bool = True,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    image_size: int | None = None,
+    image_features: str | None = None,
+    text_encoder: str | None = None,
+    precision: str | None = None,
+    checkpoint_every: int | None = None,
+    device: str = "auto",
+    compile: bool = False,
+) -> None:
+    """Train a model, or continue a run that was stopped.
+
+    Args:
+        model: a name of the zoo, or char-cnn-rnn.
+        dataset: aviary, cub, flowers, coco, or the path of a prepared folder.
+        profile: smoke, cpu, gpu or paper; the options below replace single numbers of it.
+        resume: continue the run in its folder; --no-resume starts it anew.
+        image_features: googlenet or aviarynet1 (char-cnn-rnn).
+        text_encoder: char-cnn-rnn, or the folder of a trained or imported encoder.
+    """
+    from t2i.training import fit
+
+    given = dict(
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, image_size=image_size, precision=precision,
+        image_features=image_features, text_encoder=text_encoder, checkpoint_every=checkpoint_every, root=root and str(root),
+    )  # fmt: skip
+    overrides = {name: value for name, value in given.items() if value is not None}
+    config = configs.load(model, dataset, profile, seed=seed, device=device, compile=compile, **overrides)
+    run = fit(config, resume=resume)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"{run.config.name}: {run.state['step']:,} steps, in {run.directory}")
+
+
+@app.command
+def sample(
+    captions: Annotated[tuple[str, ...], tyro.conf.Positional],
+    run: Path,
+    out: Path = Path("sample.png"),
+    count: int = 8,
+    seed: int = 0,
+) -> None:
+    """Draw pictures for captions: one row per caption.
+
+    Args:
+        captions: each in quotes: "a red bird with a short black bill".
+        run: a run folder.
+        out: the PNG to write.
+        count: pictures per caption.
+    """
+    from t2i import plots
+    from t2i.training import Run
+
+    if not captions:
+        raise UserError("There is no caption to draw", 'Write one in quotes: python -m t2i sample --run DIR "a red bird"')
+    if count < 1:
+        raise UserError(f"--count {count} draws nothing", "Ask for at least one picture.")
+    plots.save_sheet(Run.load(run).sample(list(captions), count, seed), count, out)
+    print(out)
+
+
+@app.command
+def evaluate(run: Path, protocol: str | None = None, json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None) -> None:
+    """Measure a run on the unseen split and write result.json into its folder.
+
+    Args:
+        run: a run folder.
+        protocol: a named protocol such as fid2k-aviarynet1; default: the profile's.
+        json_file: also write the record here.
+    """
+    from t2i.metrics.evaluate import evaluate as measure
+    from t2i.training import Run
+
+    record = measure(Run.load(run), protocol)
+    if json_file:
+        paths.write_json(json_file, record)
+    for name, value in record["metrics"].items():
+        print(f"{name:<26}{'–' if value is None else f'{value:.4g}'}")
+
+
+@app.command
+def table(dataset: str = "aviary", profile: str | None = None) -> None:
+    """Published, recorded and own results side by side, one column per protocol."""
+    from t2i import results
+
+    print(results.summary(dataset, profile))
+
+
+@app.command
+def course(profile: str = "cpu", dataset: str = "aviary", seed: int | None = None, only: tuple[str, ...] = ()) -> None:
+    """Run the lessons in order with papermill.
+
+    Args:
+        only: numbers or names of single lessons, such as 00 or 04_gan_cls.
+    """
+    from t2i import course as lessons
+
+    lessons.run(profile, dataset, seed, only or None)
+
+
+@app.command
+def refresh(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
+    """Re-make the committed outputs of the notebooks (all, or the named ones) under the smoke profile."""
+    from t2i import course as lessons
+
+    for notebook in lessons.refresh(names or None):
+        print(notebook)
+
+
+@app.command(name="import")
+def import_(kind: Annotated[str, tyro.conf.Positional], file: Annotated[Path, tyro.conf.Positional]) -> None:
+    """Turn a released checkpoint into a run folder that the other commands use.
+
+    Args:
+        kind: which checkpoint it is, such as char_cnn_rnn_birds_icml.
+        file: the .pth file.
+    """
+    from t2i import official
+
+    print(official.import_run(kind, file))
+
+
+@app.command
+def doctor() -> None:
+    """Say what this machine has: versions, device, folders, data sets and weights, and what to put where."""
+    from t2i.doctor import report
+
+    print(report())
+
+
+def main() -> int:
+    """Run a command; a :class:`UserError` becomes one line on stderr and exit status 1, Ctrl-C status 130."""
+    try:
+        app.cli(prog="python -m t2i", config=(tyro.conf.OmitArgPrefixes,))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(stop, file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Does the caption matter? Every conditional model is asked twice: with its captions, and with the captions shuffled.
+
+A generator that ignores its text can have a fine FID; the report behind lesson 04 found out only after its last run that
+its encoder had never been linked to the GAN.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from t2i.data.dataset import ImageTextDataset, rng_for
+from t2i.training.run import Run
+
+
+def shuffle(captions: Sequence[str], seed: int) -> list[str]:
+    """The captions dealt anew so that none stays in its place (where there are at least two)."""
+    order = rng_for(seed, 0, "shuffled captions").permutation(len(captions))
+    dealt = list(captions)
+    for here, there in zip(order, np.roll(order, 1), strict=True):
+        dealt[here] = captions[there]
+    return dealt
+
+
+@torch.inference_mode()
+def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = 500) -> dict[str, float]:
+    """What the last discriminator makes of unseen real images with their own captions, and with another image's.
+
+    Returns the mean probability it gives to (real, right) and to (real, shuffled) pairs, and how often the right caption
+    of an image scores higher than the shuffled one (chance 0.5).
+    """
+    chosen = rng_for(seed, 0, "matching").permutation(len(unseen))[:limit]
+    captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "matching captions"))]
+    judge, right, wrong = run.discriminators[-1], [], []
+    dealt = shuffle(captions, seed)
+    for part in np.array_split(np.arange(len(chosen)), -(-len(chosen) // 100)):
+        features = judge.features(unseen.evaluation_images(chosen[part])[-1])
+        for scores, texts in ((right, captions), (wrong, dealt)):
+            sentence = run.encoder.features([texts[i] for i in part]).sentence
+            scores.append(judge.conditional(features, sentence))
+    right, wrong = torch.cat(right), torch.cat(wrong)
+    return {
+        "matching_score": right.sigmoid().mean().item(),
+        "matching_score_shuffled": wrong.sigmoid().mean().item(),
+        "matching_accuracy": (right > wrong).double().mean().item(),
+    }

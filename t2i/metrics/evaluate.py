@@ -1,0 +1,84 @@
+"""``evaluate(run)``: everything that the course measures of a run, in one record."""
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from t2i import data, results
+from t2i.data.dataset import ImageTextDataset, rng_for
+from t2i.data.images import to_uint8
+from t2i.metrics import attributes, conditioning, fidelity, protocols, retrieval
+from t2i.training.image_features import Whitening, extractor, image_features
+from t2i.training.run import Run
+
+
+def evaluate(run: Run, protocol: str | None = None) -> dict:
+    """Measure ``run`` on the unseen split of its data, write the record into the run folder and return it.
+
+    A text encoder is measured by zero-shot classification and retrieval; a generator by FID, IS and KID under
+    ``protocol`` (default: the one of its config), by attribute accuracy where attributes are known, and by how much of
+    both is lost when the captions are shuffled. The default protocol's record is ``result.json``, any other
+    ``result-<protocol>.json``. Raises :class:`UserError` for an unknown protocol and for missing weights.
+    """
+    started = time.perf_counter()
+    config = run.config
+    index = data.read(config.dataset, config.root).sound()
+    unseen = ImageTextDataset(
+        index, "test", (config.image_size,), config.crop, config.resize, config.images_per_class
+    )
+    name = protocol or config.evaluation_protocol
+    metrics, extra = _encoder(run, unseen) if run.is_encoder else _generator(run, unseen, name)
+    settings = name if run.is_encoder else protocols.get(name)
+    record = results.record(config, metrics, settings, extra, seconds=round(time.perf_counter() - started, 1))
+    record["steps"] = run.state["step"]
+    file = "result.json" if name == config.evaluation_protocol else f"result-{name}.json"
+    results.write(run.directory, record, file)
+    return record
+
+
+def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dict]:
+    protocol = protocols.get(name)
+    captions, _ = test_captions(unseen, protocol.images, run.config.seed)
+    generated = run.generate(captions, seed=run.config.seed)
+    metrics = fidelity.score(generated, real_images(unseen), protocol)
+    extra = {"shuffled_captions": "each picture is judged by the caption of another, drawn at random"}
+    shuffled = conditioning.shuffle(captions, run.config.seed)
+    metrics |= conditioning.matching_scores(run, unseen, run.config.seed)
+    if run.config.dataset == "aviary":
+        right, wrong = (attributes.accuracy(generated, given) for given in (captions, shuffled))
+        metrics |= {"body_accuracy": right["body"]["accuracy"], "body_accuracy_shuffled": wrong["body"]["accuracy"]}
+        extra["attributes"] = {attribute: row | {"shuffled": wrong[attribute]["accuracy"]} for attribute, row in right.items()}
+    return metrics, extra
+
+
+def _encoder(run: Run, unseen: ImageTextDataset) -> tuple[dict, dict]:
+    kind, embed = extractor(run.state["extras"]["image_features"])
+    images = image_features(unseen, embed, torch.device("cpu"))
+    if weights := run.state["networks"]["image"]:
+        whitening = Whitening(images.shape[1], run.config.embedding_size)
+        whitening.load_state_dict(weights)
+        images = whitening(images)
+    texts = run.encode([caption for example in unseen.examples for caption in example.captions])
+    text_labels = np.repeat(unseen.labels, [len(example.captions) for example in unseen.examples])
+    metrics = {
+        "zero_shot_accuracy": retrieval.zero_shot_accuracy(images, unseen.labels, texts, text_labels),
+        "retrieval_ap50": retrieval.average_precision_at(50, images, unseen.labels, texts, text_labels),
+        "chance": 1 / (int(unseen.labels.max()) + 1),
+        "real_count": len(unseen),
+    }
+    return metrics, {"image_features": kind}
+
+
+def test_captions(unseen: ImageTextDataset, count: int, seed: int) -> tuple[list[str], np.ndarray]:
+    """``count`` captions of unseen images, every image in turn, and the numbers of their images."""
+    numbers = np.arange(count) % len(unseen)
+    drawn = unseen.captions(numbers, rng_for(seed, 0, "evaluation captions"))
+    return [caption for (caption,) in drawn], numbers
+
+
+def real_images(unseen: ImageTextDataset, batch_size: int = 256) -> Tensor:
+    """The middle crops of all unseen images: uint8 (N, 3, s, s)."""
+    numbers = torch.arange(len(unseen)).split(batch_size)
+    return torch.cat([to_uint8(unseen.evaluation_images(part.tolist())[-1]) for part in numbers])

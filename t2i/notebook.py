@@ -1,0 +1,46 @@
+"""What every lesson uses: a banner, source code by reflection, and small tables."""
+
+import inspect
+import textwrap
+
+import pandas as pd
+import torch
+from IPython.display import Code
+from torch import nn
+
+from t2i import __version__, config as configs, device, results
+from t2i.config import Config
+from t2i.models.blocks import parameter_count
+
+# Every lesson draws pictures for these, so that its models can be compared by eye; no training caption equals one.
+CAPTIONS = (
+    "this red bird has a white belly and a short black bill",
+    "a small blue bird with orange wings and a yellow crown",
+    "this bird is mostly black in color with white wings and a long orange beak",
+    "the body of this large bird is green and it has a red crown",
+    "a yellow bird with gray wings, a black crown and wing bars",
+    "this bird has a brown body, a white belly and a long tail",
+)
+
+
+def banner(profile: str, dataset: str, seed: int) -> None:
+    """Print what this lesson runs with; one line each for versions, settings and machine."""
+    print(f"t2i {__version__} · torch {torch.__version__} · profile {profile} · data set {dataset} · seed {seed}")
+    print(f"{results.hardware()['device']} · {device.precision_reason('32-true')}")
+
+
+def show(thing) -> Code:
+    """The source of a class or function of the package, as it runs."""
+    return Code(textwrap.dedent(inspect.getsource(thing)), language="python")
+
+
+def scaled(config: Config) -> pd.DataFrame:
+    """What this profile changes of the paper's setting."""
+    rows = configs.difference(config)
+    return pd.DataFrame(rows, columns=["setting", "paper", config.profile]).set_index("setting")
+
+
+def parameters(module: nn.Module) -> pd.DataFrame:
+    """Parameters of each child of ``module`` and their sum."""
+    rows = {name: parameter_count(child) for name, child in module.named_children()}
+    return pd.DataFrame({"parameters": {**rows, "total": parameter_count(module)}}).map("{:,}".format)
