@@ -85,8 +85,9 @@ def train(
     from t2i.training import fit
 
     given = dict(
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, image_size=image_size, precision=precision,
-        image_features=image_features, text_encoder=text_encoder, checkpoint_every=checkpoint_every, root=root and str(root),
+        root=root and str(root), steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+        image_size=image_size, image_features=image_features, text_encoder=text_encoder, precision=precision,
+        checkpoint_every=checkpoint_every,
     )  # fmt: skip
     overrides = {name: value for name, value in given.items() if value is not None}
     config = configs.load(model, dataset, profile, seed=seed, device=device, compile=compile, **overrides)
@@ -115,7 +116,9 @@ def sample(
     from t2i.training import Run
 
     if not captions:
-        raise UserError("There is no caption to draw", 'Write one in quotes: python -m t2i sample --run DIR "a red bird"')
+        raise UserError(
+            "There is no caption to draw", 'Write one in quotes: python -m t2i sample --run DIR "a red bird"'
+        )
     if count < 1:
         raise UserError(f"--count {count} draws nothing", "Ask for at least one picture.")
     plots.save_sheet(Run.load(run).sample(list(captions), count, seed), count, out)
@@ -123,7 +126,9 @@ def sample(
 
 
 @app.command
-def evaluate(run: Path, protocol: str | None = None, json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None) -> None:
+def evaluate(
+    run: Path, protocol: str | None = None, json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None
+) -> None:
     """Measure a run on the unseen split and write result.json into its folder.
 
     Args:

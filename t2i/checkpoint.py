@@ -50,6 +50,6 @@ def load_weights(module: torch.nn.Module, weights: dict, path: Path, what: str) 
             found = "nothing" if there is None else tuple(there.shape)
             raise UserError(
                 f"{path}: {what} does not fit this model: {key} is {found} in the file and {expected} here",
-                "Use the model, dataset, profile and vocabulary that the file was trained with; config.json beside it names them.",
+                "Use the model, data set, profile and vocabulary of the file; config.json beside it names them.",
             )
     module.load_state_dict(weights)

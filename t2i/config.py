@@ -30,7 +30,9 @@ class Config:
     root: str = ""
 
     image_size: int = 64
-    crop: str = "whole"  # "box": around the bounding box where there is one (StackGAN, AttnGAN); "whole": no crop (Reed)
+    crop: str = (
+        "whole"  # "box": around the bounding box where there is one (StackGAN, AttnGAN); "whole": no crop (Reed)
+    )
     resize: str = "square"  # "shorter": keep the aspect (AttnGAN); "square": squeeze (Reed, StackGAN)
     images_per_class: int = 0  # 0: all
     captions_per_image: int = 10
@@ -69,14 +71,17 @@ class Config:
 
 @dataclass(frozen=True)
 class CharCnnRnnConfig(Config):
-    """Char-CNN-RNN under the structured joint embedding (Reed et al., CVPR 2016; the numbers are those of its scripts)."""
+    """Char-CNN-RNN under the structured joint embedding (Reed et al., CVPR 2016, with the numbers of its scripts)."""
 
     batch_size: int = _because(40, "cvpr2016 scripts: 40 distinct classes a batch")
     epochs: int = _because(200, "cvpr2016 scripts; an epoch is one iteration per class")
     learning_rate: float = _because(7e-4, "cvpr2016 scripts")
     decay_per_epoch: float = _because(0.98, "cvpr2016 scripts")
     image_size: int = _because(224, "GoogLeNet's input")
-    variant: str = _because("cvpr", "cvpr: 3 poolings, RNN over 8 steps; icml-gru: 2 poolings, GRU over 18; icml-rnn: cvpr with 512 channels")
+    variant: str = _because(
+        "cvpr",
+        "cvpr: 3 poolings, RNN over 8 steps; icml-gru: 2 poolings, GRU over 18; icml-rnn: cvpr with 512 channels",
+    )
     channels: tuple[int, ...] = _because((384, 512, 256), "HybridCNN.lua")
     embedding_size: int = _because(1024, "GoogLeNet's pooled features")
     image_features: str = _because("googlenet", "cvpr2016: 1,024-d GoogLeNet features")
@@ -107,7 +112,9 @@ def _papers() -> dict[tuple[str, str], Config]:
         table["char-cnn-rnn", dataset] = CharCnnRnnConfig("char-cnn-rnn", dataset, captions_per_image=captions)
         gan = GanClsConfig("gan-cls", dataset, captions_per_image=captions)
         if dataset == "coco":  # icml2016's COCO script
-            gan = replace(gan, generator_width=196, discriminator_width=196, captions_averaged=3, epochs=200, halve_every=40)
+            gan = replace(
+                gan, generator_width=196, discriminator_width=196, captions_averaged=3, epochs=200, halve_every=40
+            )
         table["gan-cls", dataset] = gan
         table["gan-cls-int", dataset] = replace(gan, model="gan-cls-int", interpolation_weight=1.0)
     return table
@@ -120,8 +127,23 @@ PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
 
 # What a profile may change: sizes, widths, batch, length, sample counts, backbone. A test holds the profiles to it.
 SCALE_KNOBS = frozenset(
-    "image_size images_per_class batch_size steps ema_decay precision compile log_every sample_every checkpoint_every "
-    "evaluation_protocol channels image_features generator_width discriminator_width".split()
+    [
+        "image_size",
+        "images_per_class",
+        "batch_size",
+        "steps",
+        "ema_decay",
+        "precision",
+        "compile",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "evaluation_protocol",
+        "channels",
+        "image_features",
+        "generator_width",
+        "discriminator_width",
+    ]
 )
 
 _LITTLE = dict(images_per_class=8, log_every=10, sample_every=1000, checkpoint_every=1000)
@@ -131,8 +153,14 @@ PROFILES: dict[str, dict[str, dict]] = {
             _LITTLE, image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1"
         ),
         "gan-cls": dict(
-            _LITTLE, image_size=32, batch_size=16, steps=30, generator_width=16, discriminator_width=16,
-            ema_decay=0.9, evaluation_protocol="fid200-aviarynet1",
+            _LITTLE,
+            image_size=32,
+            batch_size=16,
+            steps=30,
+            generator_width=16,
+            discriminator_width=16,
+            ema_decay=0.9,
+            evaluation_protocol="fid200-aviarynet1",
         ),
     },
     "cpu": {
@@ -140,8 +168,14 @@ PROFILES: dict[str, dict[str, dict]] = {
             image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
         ),
         "gan-cls": dict(
-            image_size=32, batch_size=64, steps=3000, generator_width=16, discriminator_width=16,
-            ema_decay=0.995, sample_every=500, evaluation_protocol="fid2k-aviarynet1",
+            image_size=32,
+            batch_size=64,
+            steps=3000,
+            generator_width=16,
+            discriminator_width=16,
+            ema_decay=0.995,
+            sample_every=500,
+            evaluation_protocol="fid2k-aviarynet1",
         ),
     },
     "gpu": {
@@ -158,7 +192,7 @@ for _rows in PROFILES.values():
 
 
 def _default_root(dataset: str, image_size: int) -> str:
-    """``$T2I_DATA/<dataset>``; Aviary is drawn at 128 px, and in a folder of its own at 256 px where more is asked for."""
+    """``$T2I_DATA/<dataset>``; Aviary is drawn at 128 px, or in another folder at 256 px where more is asked for."""
     large = dataset == "aviary" and image_size > 64
     return str(paths.data_root() / (f"{dataset}-256" if large else dataset))
 

@@ -13,7 +13,7 @@ from t2i.errors import UserError
 
 
 def start(device: str = "auto", precision: str = "32-true") -> Fabric:
-    """A launched Fabric on ``device`` (``auto``, ``cpu``, ``cuda``, ``mps``) with ``precision`` (``32-true``, ``bf16-mixed``).
+    """A launched Fabric on ``device`` (auto, cpu, cuda, mps) in ``precision`` (32-true, bf16-mixed).
 
     Under ``torchrun`` every process joins the group (gloo on CPUs, NCCL on GPUs). Raises :class:`UserError` where the
     device is not there.
@@ -27,7 +27,11 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
     else:
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         fabric = Fabric(
-            accelerator=accelerator, devices=here, num_nodes=processes // here, precision=precision, strategy=_data_parallel()
+            accelerator=accelerator,
+            devices=here,
+            num_nodes=processes // here,
+            precision=precision,
+            strategy=_data_parallel(),
         )
     fabric.launch()
     return fabric

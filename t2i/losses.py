@@ -19,10 +19,11 @@ def fake(logits: Tensor) -> Tensor:
 
 
 def matching_aware(real_right: Tensor, real_wrong: Tensor, fake_right: Tensor, wrong_weight: float = 0.5) -> Tensor:
-    """The discriminator's loss of GAN-CLS (Reed et al. 2016, algorithm 1): −log s_r − w·log(1 − s_w) − (1 − w)·log(1 − s_f).
+    """The discriminator's loss of GAN-CLS (Reed et al. 2016, algorithm 1).
 
-    Three logits (B,): a real image with its text, a real image with another text, a generated image with the text it was
-    made from. The paper prints the sum of logarithms and descends on it, which has the sign the wrong way round.
+    −log s_r − w·log(1 − s_w) − (1 − w)·log(1 − s_f) from three logits (B,): a real image with its text, another real
+    image with that text, a generated image with the text it was made from. The
+    paper prints the sum of logarithms and descends on it, which has the sign the wrong way round.
     """
     return real(real_right) + wrong_weight * fake(real_wrong) + (1 - wrong_weight) * fake(fake_right)
 

@@ -8,7 +8,8 @@ import torch
 from IPython.display import Code
 from torch import nn
 
-from t2i import __version__, config as configs, device, results
+from t2i import __version__, device, results
+from t2i import config as configs
 from t2i.config import Config
 from t2i.models.blocks import parameter_count
 

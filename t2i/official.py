@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from t2i import checkpoint, config as configs, paths
+from t2i import checkpoint, paths
+from t2i import config as configs
 from t2i.errors import UserError
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import ALPHABET
@@ -54,9 +55,13 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(f"{path} holds more than tensors, and was not opened", "Save its state_dict() alone.") from error
+        raise UserError(
+            f"{path} holds more than tensors, and was not opened", "Save its state_dict() alone."
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be read: it is cut short or no checkpoint", "Copy or download it anew.") from error
+        raise UserError(
+            f"{path} cannot be read: it is cut short or no checkpoint", "Copy or download it anew."
+        ) from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise UserError(f"{path} is no state dict", "Save the module's state_dict() alone.")
     return dict(weights)

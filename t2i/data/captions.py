@@ -1,4 +1,4 @@
-"""Captions as numbers: words for the DAMSM line, characters for Char-CNN-RNN."""
+"""Captions as words: the official tokenisation and the vocabulary of the DAMSM line (characters: ``t2i.text``)."""
 
 import json
 import re
@@ -97,28 +97,6 @@ def pad(captions: Sequence[Sequence[int]], words: int, rng: np.random.Generator)
             numbers = [numbers[position] for position in kept]
         row[: len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
     return padded, torch.tensor([min(len(numbers), words) for numbers in captions])
-
-
-# '-' stands twice in Reed's table; filling the look-up from left to right leaves it at 60, and symbol 37 never occurs.
-ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
-_SYMBOLS = {symbol: number for number, symbol in enumerate(ALPHABET, start=1)}
-
-
-def characters(texts: Sequence[str], length: int = 201, lowercase: bool = True, unknown: str = " ") -> Tensor:
-    """Texts as symbols of the 70-letter alphabet: (B, length) int64, 1 to 70, and 0 for nothing.
-
-    What lies beyond ``length`` is cut. The defaults are those of the PyTorch port whose weights are in circulation:
-    lowered, an unknown character becomes a space. Reed's own code neither lowers nor replaces
-    (``lowercase=False, unknown=""``: an unknown character is nothing). Raises :class:`UserError` for a blank text.
-    """
-    symbols = torch.zeros(len(texts), length, dtype=torch.int64)
-    for row, text in zip(symbols, texts, strict=True):
-        if not text.strip():
-            raise UserError(f"The caption {_quote(text)} is blank", "Write at least one word.")
-        text = text.lower() if lowercase else text
-        numbers = [_SYMBOLS.get(symbol, _SYMBOLS.get(unknown, 0)) for symbol in text[:length]]
-        row[: len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
-    return symbols
 
 
 def _quote(caption: str) -> str:

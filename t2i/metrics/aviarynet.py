@@ -7,6 +7,7 @@ it on one machine can be compared with a number measured on another.
 
 import hashlib
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -30,14 +31,14 @@ class AviaryNet(nn.Module):
     def __init__(self):
         super().__init__()
         widths, layers = (3, 32, 64, 96, 128), []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         layers += [nn.Conv2d(widths[-1], FEATURES, 3, 1, 1, bias=False), nn.BatchNorm2d(FEATURES), nn.ReLU()]
         self.trunk = nn.Sequential(*layers)
         self.heads = nn.ModuleDict({name: nn.Linear(FEATURES, len(values)) for name, values in VALUES.items()})
 
     def embed(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images (B, 3, H, W) in [-1, 1], any size -> features (B, 128) and the logits of every attribute in ``VALUES``."""
+        """Images (B, 3, H, W) in [-1, 1], any size -> features (B, 128) and logits of every attribute."""
         images = F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
         features = self.trunk(images).mean(dim=(2, 3))
         return features, {name: head(features) for name, head in self.heads.items()}
@@ -51,7 +52,9 @@ def load(device: str = "cpu") -> AviaryNet:
     if not WEIGHTS.is_file():
         raise UserError(f"{WEIGHTS} is missing", "Restore it from git: git checkout -- t2i/metrics")
     if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() != SHA256:
-        raise UserError(f"{WEIGHTS} is not the file that {NAME} names", "Restore it from git, or numbers cannot be compared.")
+        raise UserError(
+            f"{WEIGHTS} is not the file that {NAME} names", "Restore it from git, or numbers cannot be compared."
+        )
     network = AviaryNet()
     network.load_state_dict(load_file(WEIGHTS))
     return network.eval().requires_grad_(False).to(device)

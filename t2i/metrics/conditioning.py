@@ -1,7 +1,7 @@
 """Does the caption matter? Every conditional model is asked twice: with its captions, and with the captions shuffled.
 
-A generator that ignores its text can have a fine FID; the report behind lesson 04 found out only after its last run that
-its encoder had never been linked to the GAN.
+A generator that ignores its text can have a fine FID; the report behind lesson 04 found out only after its last run
+that its encoder had never been linked to the GAN.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def shuffle(captions: Sequence[str], seed: int) -> list[str]:
 def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = 500) -> dict[str, float]:
     """What the last discriminator makes of unseen real images with their own captions, and with another image's.
 
-    Returns the mean probability it gives to (real, right) and to (real, shuffled) pairs, and how often the right caption
-    of an image scores higher than the shuffled one (chance 0.5).
+    Returns the mean probability it gives to (real, right) and to (real, shuffled) pairs, and how often an image's right
+    caption scores higher than the shuffled one (chance 0.5).
     """
     chosen = rng_for(seed, 0, "matching").permutation(len(unseen))[:limit]
     captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "matching captions"))]

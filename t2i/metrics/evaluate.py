@@ -25,9 +25,7 @@ def evaluate(run: Run, protocol: str | None = None) -> dict:
     started = time.perf_counter()
     config = run.config
     index = data.read(config.dataset, config.root).sound()
-    unseen = ImageTextDataset(
-        index, "test", (config.image_size,), config.crop, config.resize, config.images_per_class
-    )
+    unseen = ImageTextDataset(index, "test", (config.image_size,), config.crop, config.resize, config.images_per_class)
     name = protocol or config.evaluation_protocol
     metrics, extra = _encoder(run, unseen) if run.is_encoder else _generator(run, unseen, name)
     settings = name if run.is_encoder else protocols.get(name)
@@ -49,7 +47,9 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
     if run.config.dataset == "aviary":
         right, wrong = (attributes.accuracy(generated, given) for given in (captions, shuffled))
         metrics |= {"body_accuracy": right["body"]["accuracy"], "body_accuracy_shuffled": wrong["body"]["accuracy"]}
-        extra["attributes"] = {attribute: row | {"shuffled": wrong[attribute]["accuracy"]} for attribute, row in right.items()}
+        extra["attributes"] = {
+            attribute: row | {"shuffled": wrong[attribute]["accuracy"]} for attribute, row in right.items()
+        }
     return metrics, extra
 
 

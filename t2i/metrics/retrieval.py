@@ -12,15 +12,18 @@ def class_means(vectors: Tensor, labels: np.ndarray) -> Tensor:
 
 
 def zero_shot_accuracy(images: Tensor, image_labels: np.ndarray, texts: Tensor, text_labels: np.ndarray) -> float:
-    """The share of images (N, D) whose class has the highest mean compatibility v·t over its captions (M, D) (equation 1).
+    """The share of images (N, D) whose class has the highest mean compatibility v·t over its captions (M, D).
 
-    The mean of v·t over captions is v·(mean of t), so one vector per class is enough. Chance is 1 / classes.
+    This is equation 1; the mean of v·t over captions is v·(mean of t), so one vector per class is enough.
+    Chance is 1 / classes.
     """
     scores = images @ class_means(texts, text_labels).T
     return (scores.argmax(dim=1) == torch.as_tensor(image_labels)).double().mean().item()
 
 
-def average_precision_at(k: int, images: Tensor, image_labels: np.ndarray, texts: Tensor, text_labels: np.ndarray) -> float:
+def average_precision_at(
+    k: int, images: Tensor, image_labels: np.ndarray, texts: Tensor, text_labels: np.ndarray
+) -> float:
     """AP@k: each class's mean caption vector ranks all images; the share of its class among the first k, over classes.
 
     Where the set has fewer than k images, all of them are ranked.

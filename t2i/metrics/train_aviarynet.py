@@ -29,7 +29,9 @@ def _drawn(number: int) -> tuple[np.ndarray, list[int]]:
     if rng.random() < 0.5:  # between the whole picture and the crop of the multi-stage models
         reach = rng.uniform(0.7, 1.0) * max(width, height)
         cx, cy = x + width / 2, y + height / 2
-        picture = picture.crop(tuple(int(v) for v in (max(0, cx - reach), max(0, cy - reach), min(128, cx + reach), min(128, cy + reach))))
+        picture = picture.crop(
+            tuple(int(v) for v in (max(0, cx - reach), max(0, cy - reach), min(128, cx + reach), min(128, cy + reach)))
+        )
     picture = picture.resize((72, 72), Image.Resampling.BILINEAR)
     return np.asarray(picture), [values.index(getattr(bird, name)) for name, values in VALUES.items()]
 
@@ -43,7 +45,7 @@ def draw_birds(first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _disturbed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Crops, sometimes passed through 32 px, with a little noise: a generator's pictures are never as clean as drawn ones."""
+    """Crops, at times passed through 32 px, with some noise: generated pictures are never as clean as drawn ones."""
     top, left = (int(v) for v in torch.randint(0, 72 - SIDE + 1, (2,), generator=generator))
     images = images[:, :, top : top + SIDE, left : left + SIDE].float() / 127.5 - 1
     if torch.rand((), generator=generator) < 0.5:
@@ -57,7 +59,9 @@ def _disturbed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor
 def accuracy(network: AviaryNet, images: torch.Tensor, labels: torch.Tensor, side: int) -> dict[str, float]:
     """The share of birds whose attribute is seen, at ``side`` px."""
     network.eval()
-    images = F.interpolate(images[:, :, 4:68, 4:68].float() / 127.5 - 1, size=(side, side), mode="bilinear", antialias=True)
+    images = F.interpolate(
+        images[:, :, 4:68, 4:68].float() / 127.5 - 1, size=(side, side), mode="bilinear", antialias=True
+    )
     _, logits = network(images)
     return {name: (logits[name].argmax(1) == labels[:, i]).float().mean().item() for i, name in enumerate(VALUES)}
 
@@ -84,7 +88,9 @@ def main() -> None:
         seen = accuracy(network, held_out, truths, side)
         print(f"{side} px:", "  ".join(f"{name} {share:.3f}" for name, share in seen.items()))
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, WEIGHTS)
-    print(f"{WEIGHTS.name}: {WEIGHTS.stat().st_size:,} bytes, SHA256 = {hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()}")
+    print(
+        f"{WEIGHTS.name}: {WEIGHTS.stat().st_size:,} bytes, SHA256 = {hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()}"
+    )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Generator(nn.Module):
         self.image = nn.Sequential(*layers)
 
     def forward(self, noise: Tensor, text: TextFeatures, eps: Tensor | None = None) -> Generated:
-        """noise (B, noise_size) and the sentence of ``text`` -> one image; there is no augmentation, ``eps`` is unused."""
+        """noise (B, noise_size) and a sentence -> one image; there is no augmentation, so ``eps`` is unused."""
         code = torch.cat([noise, self.text(text.sentence)], dim=1)[:, :, None, None]
         return Generated([self.image(code)], attention=[], mean=None, log_variance=None, penalty=0.0)
 
@@ -74,7 +74,9 @@ class Discriminator(nn.Module):
         self.image = nn.Sequential(*layers, _bottleneck(last, last // 4, _leaky))
         normalisation = [nn.BatchNorm1d(text_size)] if interpolating else []
         self.text = nn.Sequential(nn.Linear(sentence_size, text_size), *normalisation, _leaky())
-        self.joint = nn.Sequential(nn.Conv2d(last + text_size, last, 1), nn.BatchNorm2d(last), _leaky(), nn.Conv2d(last, 1, 4))
+        self.joint = nn.Sequential(
+            nn.Conv2d(last + text_size, last, 1), nn.BatchNorm2d(last), _leaky(), nn.Conv2d(last, 1, 4)
+        )
 
     def features(self, image: Tensor) -> Tensor:
         """Images (B, 3, s, s) in [-1, 1] -> (B, 8 * width, 4, 4)."""

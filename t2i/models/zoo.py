@@ -31,7 +31,7 @@ NAMES = tuple(BUILDERS)
 
 
 def build(name: str, dataset: str = "cub", profile: str = "paper", vocabulary_size: int | None = None) -> Networks:
-    """The networks of ``name`` at the size of ``profile``, freshly initialised (inside ``torch.device("meta")``: only shapes).
+    """The networks of ``name`` at the size of ``profile``, freshly initialised (on the meta device: only shapes).
 
     ``vocabulary_size`` is for encoders that embed words; GAN-CLS reads characters and ignores it.
     Raises :class:`UserError` for a name that is not in ``NAMES``.

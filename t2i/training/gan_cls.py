@@ -51,7 +51,9 @@ class GanCls(Recipe):
 
         networks = models.from_config(config)
         self.judge = networks.discriminators[0]
-        optimizers = [torch.optim.Adam(n.parameters(), config.learning_rate, betas=(0.5, 0.999), fused=True) for n in networks]
+        optimizers = [
+            torch.optim.Adam(n.parameters(), config.learning_rate, betas=(0.5, 0.999), fused=True) for n in networks
+        ]
         self.generator = self.add("generator", networks.generator, optimizers[0])
         self.trained_judge = self.add("discriminators", networks.discriminators, optimizers[1], called=self.judge)
         self._prepare_sheet(encoder)
@@ -96,7 +98,9 @@ class GanCls(Recipe):
         g_loss = losses.real(logits.float(), batch.g_weight)
         self.update("generator", g_loss)
         scores = {"real": d_real, "wrong": d_wrong, "fake": d_fake}
-        return {"d_loss": d_loss, "g_loss": g_loss} | {f"score_{n}": s.detach().sigmoid().mean() for n, s in scores.items()}
+        return {"d_loss": d_loss, "g_loss": g_loss} | {
+            f"score_{n}": s.detach().sigmoid().mean() for n, s in scores.items()
+        }
 
     def extras(self) -> dict:
         kept = self.encoder_run.state

@@ -9,11 +9,13 @@ from tqdm.auto import tqdm
 from t2i.metrics import aviarynet
 
 GOOGLENET_FILE = "googlenet-1378be20.pth"
-SMALL_LENGTH = 1.5  # of a small extractor's vector: short image vectors make text vectors with entries near one
+# The length of a small extractor's vectors: short ones make text vectors with entries of order one, like the noise that
+# a generator reads beside them.
+SMALL_LENGTH = 1.5
 
 
 def googlenet() -> nn.Module | None:
-    """torchvision's GoogLeNet without its classifier, (B, 3, 224, 224) in [-1, 1] -> (B, 1024), in eval mode and frozen.
+    """torchvision's GoogLeNet without its classifier: (B, 3, 224, 224) in [-1, 1] -> (B, 1024), frozen.
 
     None where its weights are neither in the torch home nor to be downloaded.
     """
@@ -27,18 +29,18 @@ def googlenet() -> nn.Module | None:
 
 
 def extractor(name: str) -> tuple[str, object]:
-    """(name, function of images) of ``googlenet`` or ``aviarynet1``; without GoogLeNet's weights it is the small one, and says so."""
+    """``googlenet`` or ``aviarynet1`` as (name, function); without GoogLeNet's weights the small one, with a notice."""
     if name == "googlenet":
         network = googlenet()
         if network is not None:
             return name, network
         folder = f"{torch.hub.get_dir()}/checkpoints"
-        tqdm.write(f"GoogLeNet's weights are not here (put {GOOGLENET_FILE} into {folder}); using the course's small extractor.")
+        tqdm.write(f"GoogLeNet's weights are not here (put {GOOGLENET_FILE} into {folder}): using the small extractor.")
     return "aviarynet1", lambda images: aviarynet.embed(images)[0]
 
 
 class Whitening(nn.Module):
-    """Lays ``features`` (N, F) of a small extractor into the text's space: standardised, brought to length 0.1, and turned
+    """Lays features (N, F) of a small extractor into the text's space: standardised, brought to one length, and turned
     into ``embedding_size`` dimensions by a fixed random rotation.
 
     GoogLeNet's 1,024 features need none of this; as there, nothing on the image side is learned.

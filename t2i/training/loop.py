@@ -12,7 +12,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from t2i import checkpoint, config as configs, data, device, log, paths
+from t2i import checkpoint, data, device, log, paths
 from t2i.config import Config
 from t2i.data.dataset import prefetch
 from t2i.errors import UserError
@@ -21,7 +21,7 @@ from t2i.training.run import Run
 
 # A run may be continued with other values of these; anything else would make it another run.
 FREE_TO_CHANGE = frozenset(
-    "steps epochs device compile log_every sample_every checkpoint_every evaluation_protocol".split()
+    ["steps", "epochs", "device", "compile", "log_every", "sample_every", "checkpoint_every", "evaluation_protocol"]
 )
 PROBE_STEPS = 20
 
@@ -29,8 +29,8 @@ PROBE_STEPS = 20
 def fit(config: Config, resume: bool = True) -> Run:
     """Train ``config`` to its last step and return the run.
 
-    With ``resume`` a stopped run continues from its last checkpoint with the batches, noise and weights that an unbroken
-    run would have had, and a finished run is only loaded. Ctrl-C saves and stops. Raises :class:`UserError` where the
+    With ``resume`` a stopped run continues from its last checkpoint with the batches, noise and weights of an unbroken
+    run, and a finished run is only loaded. Ctrl-C saves and stops. Raises :class:`UserError` where the
     folder holds a run with other settings, where the data are not sound, and where a loss stops being a number; the
     last good checkpoint then stays.
     """
@@ -56,7 +56,9 @@ def _train(recipe: Recipe, ema, start: int, total: int) -> dict:
     """Steps ``start`` to ``total`` with everything that happens between them; returns the last state."""
     config, fabric = recipe.config, recipe.fabric
     beat = _Beat(recipe, ema, start, total)
-    bar = tqdm(total=total, initial=start, desc=config.name, unit="step", disable=None if fabric.is_global_zero else True)
+    bar = tqdm(
+        total=total, initial=start, desc=config.name, unit="step", disable=None if fabric.is_global_zero else True
+    )
     with _interrupt() as interrupted, bar:
         for step, batch in enumerate(prefetch(recipe.batch, start, total), start=start):
             device.seed_step(config.seed, step)
@@ -67,7 +69,9 @@ def _train(recipe: Recipe, ema, start: int, total: int) -> dict:
             stop = _anywhere(fabric, interrupted.is_set())
             beat(step + 1, losses, bar, last=stop)
             if stop and step + 1 < total:
-                raise KeyboardInterrupt(f"{config.name} stopped after step {step + 1} of {total}; the same command goes on from there.")
+                raise KeyboardInterrupt(
+                    f"{config.name} stopped after step {step + 1} of {total}; the same command goes on from there."
+                )
     return beat.state(total)
 
 
@@ -94,7 +98,9 @@ class _Beat:
         if not self.main:
             return
         if step % self.config.sample_every == 0 or step == self.total:
-            self.recipe.preview(self.ema and self.ema.module, self.config.directory / "samples" / f"step_{step:07d}.png")
+            self.recipe.preview(
+                self.ema and self.ema.module, self.config.directory / "samples" / f"step_{step:07d}.png"
+            )
         if step % self.config.checkpoint_every == 0 or last:
             self.save(step)
         if step - self.first == PROBE_STEPS:
@@ -130,10 +136,9 @@ class _Beat:
         }
 
     def refuse(self, what: str, step: int) -> None:
-        raise UserError(
-            f"{self.config.name}: {what} by step {step}; the last good state, step {self.good}, is kept in {self.config.directory / 'checkpoint.pt'}",
-            "Lower --learning-rate or try another --seed; a curve of stats.jsonl shows where it began.",
-        )
+        kept = f"the last good state, step {self.good}, is kept in {self.config.directory / 'checkpoint.pt'}"
+        mend = "Lower --learning-rate or try another --seed; the curve in stats.jsonl shows where it began."
+        raise UserError(f"{self.config.name}: {what} by step {step}; {kept}", mend)
 
     def estimate(self, bar) -> None:
         """Say how long the run will take, from its first steps."""
@@ -143,7 +148,7 @@ class _Beat:
 
 
 def _average(recipe: Recipe):
-    """The averaged copy of the network that ``recipe`` names: parameters by EMA, batch-norm buffers from the live one."""
+    """The averaged copy of the network that ``recipe`` names: parameters by EMA, batch-norm buffers from the live."""
     if recipe.averaged is None:
         return None
     network = recipe.networks[recipe.averaged]

@@ -27,7 +27,9 @@ class Recipe:
         self.config, self.index, self.fabric = config, index, fabric
         self.networks, self.optimizers = {}, {}
 
-    def add(self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, called: nn.Module | None = None) -> nn.Module:
+    def add(
+        self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, called: nn.Module | None = None
+    ) -> nn.Module:
         """Register a network with its optimiser; returns what to call (``called``, or the network itself) as Fabric
         wraps it for the device, the precision and the other processes."""
         called = network if called is None else called

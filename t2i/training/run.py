@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from t2i import checkpoint, config as configs, models
+from t2i import checkpoint, models
+from t2i import config as configs
 from t2i.config import Config
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
@@ -44,7 +45,7 @@ class Run:
 
     @cached_property
     def encoder(self) -> CharCnnRnn:
-        """The text encoder of this run: what it trained, or what its generator was trained with. In eval mode, frozen."""
+        """The text encoder that this run trained, or that its generator was trained with; in eval mode, frozen."""
         file = self.directory / "checkpoint.pt"
         if self.is_encoder:
             return build_encoder(self.config, self.state["networks"]["encoder"], file)
@@ -84,7 +85,9 @@ class Run:
     @torch.inference_mode()
     def encode(self, captions: list[str], batch_size: int = 512) -> Tensor:
         """The sentence vectors of any number of captions: (N, N_s)."""
-        return torch.cat([self.encoder.encode(captions[i : i + batch_size]) for i in range(0, len(captions), batch_size)])
+        return torch.cat(
+            [self.encoder.encode(captions[i : i + batch_size]) for i in range(0, len(captions), batch_size)]
+        )
 
     def _noise(self, count: int, seed: int) -> Tensor:
         if self.is_encoder:

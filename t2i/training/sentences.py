@@ -17,7 +17,9 @@ from t2i.training.run import Run
 class SentenceTable:
     """The vectors of all captions of all images, on the CPU: (captions in all, N_s)."""
 
-    def __init__(self, encoder: CharCnnRnn, captions: Sequence[Sequence[str]], device: torch.device, batch_size: int = 512):
+    def __init__(
+        self, encoder: CharCnnRnn, captions: Sequence[Sequence[str]], device: torch.device, batch_size: int = 512
+    ):
         texts = [caption for written in captions for caption in written]
         encoder = encoder.to(device)
         with torch.inference_mode():

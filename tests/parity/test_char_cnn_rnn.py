@@ -1,0 +1,75 @@
+"""Char-CNN-RNN against the values of the published PyTorch port, in float32 and float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from recipe import fill, golden
+from t2i import official
+from t2i.text.char_cnn_rnn import CharCnnRnn
+
+RECORDED = golden("char_cnn_rnn")
+RUNS = {f"{run['dataset']}-{run['model_type']}-{run['wscale']}": run for run in RECORDED["runs"]}
+COUNTS = {"birds-cvpr": 1_814_144, "birds-icml": 4_045_184, "flowers-icml": 2_994_560}
+
+
+def encoder_of(run: dict) -> CharCnnRnn:
+    kind = f"char_cnn_rnn_{run['dataset']}_{run['model_type']}"
+    variant, channels, _ = official.CHAR_CNN_RNN[kind]
+    return official.load(kind, fill(CharCnnRnn(variant, channels), run["wscale"]))
+
+
+def compare(found: torch.Tensor, wanted: dict, tolerance: float) -> None:
+    """Shape, statistics and sixteen values, relative to the spread of the output."""
+    assert list(found.shape) == wanted["shape"]
+    found = found.double().flatten().numpy()
+    atol = tolerance * wanted["std"]
+    np.testing.assert_allclose(found[wanted["idx"]], wanted["values"], rtol=0, atol=atol)
+    np.testing.assert_allclose(found.mean(), wanted["mean"], rtol=0, atol=atol)
+    np.testing.assert_allclose(np.linalg.norm(found), wanted["l2"], rtol=tolerance)
+
+
+def taps(encoder: CharCnnRnn, texts: list[str]) -> dict[str, torch.Tensor]:
+    """The embedding, and the state that enters the linear map."""
+    seen = {}
+    hook = encoder.rnn.register_forward_hook(lambda _, inputs, output: seen.update(rnn=output, steps=inputs[0]))
+    seen["emb"] = encoder.encode(texts)
+    hook.remove()
+    return seen
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_values_in_float32(name):
+    run, encoder = RUNS[name], encoder_of(RUNS[name])
+    total = sum(tensor.double().abs().sum().item() for tensor in encoder.state_dict().values())
+    assert total == pytest.approx(run["sum_abs_weights"], rel=1e-6)
+    with torch.no_grad():
+        found = taps(encoder, RECORDED["texts"])
+    compare(found["emb"], run["outputs"]["emb"], 1e-4)
+    compare(found["rnn"], run["outputs"]["tap:rnn"], 1e-4)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_values_in_float64(name):
+    run, encoder = RUNS[name], encoder_of(RUNS[name]).double()
+    with torch.no_grad():
+        found = taps(encoder, RECORDED["texts"])
+    compare(found["emb"], run["outputs_fp64"]["emb"], 1e-8)
+    compare(found["rnn"], run["outputs_fp64"]["tap:rnn"], 1e-8)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_batch_gives_what_its_texts_give_alone(name):
+    encoder, texts = encoder_of(RUNS[name]).double(), RECORDED["texts"]
+    with torch.no_grad():
+        together = encoder.encode(texts)
+        alone = torch.cat([encoder.encode([text]) for text in texts])
+    torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts(name):
+    variant, channels, _ = official.CHAR_CNN_RNN[f"char_cnn_rnn_{name.replace('-', '_')}"]
+    with torch.device("meta"):
+        encoder = CharCnnRnn(variant, channels)
+    assert sum(p.numel() for p in encoder.parameters()) == COUNTS[name]

@@ -1,0 +1,18 @@
+"""Comparing what two runs ended with."""
+
+import torch
+
+
+def tensors(value, path="state") -> dict[str, torch.Tensor]:
+    """Every tensor in a nested state by its path."""
+    if isinstance(value, torch.Tensor):
+        return {path: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    return {name: tensor for key, inner in items for name, tensor in tensors(inner, f"{path}.{key}").items()}
+
+
+def differing(one: dict, other: dict) -> list[str]:
+    """The paths whose tensors are not identical to the last bit."""
+    a, b = tensors(one), tensors(other)
+    assert a.keys() == b.keys() and len(a) > 50
+    return [name for name in a if not torch.equal(a[name], b[name])]

@@ -1,0 +1,138 @@
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from states import differing
+from t2i import checkpoint, log
+from t2i.errors import UserError
+from t2i.training import Run, fit
+from t2i.training.gan_cls import GanCls
+
+
+def interrupt_at(step, monkeypatch, act):
+    """Let ``act`` happen inside training step ``step``."""
+    original = GanCls.train_step
+
+    def train_step(self, batch, number):
+        found = original(self, batch, number)
+        return act(found) if number == step else found
+
+    monkeypatch.setattr(GanCls, "train_step", train_step)
+
+
+def test_a_run_leaves_its_files_and_can_be_loaded(tiny):
+    run = fit(tiny())
+    names = {str(path.relative_to(run.directory)) for path in run.directory.rglob("*") if path.is_file()}
+    assert names == {"config.json", "stats.jsonl", "checkpoint.pt", "samples/step_0000008.png"}
+    assert run.state["step"] == 8 and run.state["finished"]
+    again = Run.load(run.directory)
+    assert again.config == run.config
+    captions = ["a red bird", "a blue bird with a long tail"]
+    assert torch.equal(again.sample(captions, count=3), run.sample(captions, count=3))
+    assert again.sample(captions, count=3).shape == (6, 3, 32, 32)
+
+
+@pytest.mark.parametrize("model", ["gan-cls", "gan-cls-int"])
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(tiny, model):
+    first = fit(tiny(model)).state
+    assert differing(first, fit(tiny(model), resume=False).state) == []
+    assert differing(first, fit(tiny(model, seed=1)).state)
+
+
+def test_a_finished_run_is_loaded_and_not_trained_again(tiny, monkeypatch):
+    run = fit(tiny())
+    monkeypatch.setattr(GanCls, "train_step", lambda *_: pytest.fail("trained again"))
+    assert differing(run.state, fit(tiny()).state) == []
+
+
+def test_more_steps_continue_a_finished_run(tiny):
+    fit(tiny(steps=4))
+    longer = fit(tiny(steps=8)).state
+    assert differing(longer, fit(tiny(steps=8), resume=False).state) == []
+
+
+def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_bits(tiny, monkeypatch):
+    whole = fit(tiny(seed=5)).state
+    with monkeypatch.context() as patch:
+        interrupt_at(2, patch, lambda found: (os.kill(os.getpid(), signal.SIGINT), found)[1])
+        with pytest.raises(KeyboardInterrupt, match="stopped after step 3 of 8; the same command goes on"):
+            fit(tiny(seed=5), resume=False)
+    config = tiny(seed=5)
+    assert checkpoint.read(config.directory / "checkpoint.pt")["step"] == 3
+    assert differing(whole, fit(config).state) == []
+    steps = log.read(config.directory / "stats.jsonl")["step"].tolist()
+    assert steps == sorted(set(steps)) and steps[-1] == 8
+
+
+def test_a_nan_stops_with_a_sentence_and_keeps_the_last_good_state(tiny, monkeypatch):
+    interrupt_at(5, monkeypatch, lambda found: found | {"g_loss": torch.tensor(float("nan"))})
+    config = tiny()
+    with pytest.raises(UserError, match=r"g_loss became nan by step 6; the last good state, step 4, .*checkpoint\.pt\. Lower"):
+        fit(config)
+    kept = checkpoint.read(config.directory / "checkpoint.pt")
+    assert kept["step"] == 4
+    assert all(torch.isfinite(p).all() for p in kept["networks"]["generator"].values())
+
+
+def test_a_weight_that_is_no_number_is_never_saved(tiny, monkeypatch):
+    def poison(recipe, name, loss):
+        recipe.networks[name].get_parameter("image.0.weight" if name == "generator" else "0.image.0.weight").data.fill_(float("nan"))
+
+    config = tiny()
+    fit(tiny(steps=4))
+    monkeypatch.setattr(GanCls, "update", poison)
+    monkeypatch.setattr(GanCls, "train_step", lambda self, *_: self.update("generator", None) or {"g_loss": torch.tensor(1.0)})
+    with pytest.raises(UserError, match="a weight is no longer a finite number by step 8"):
+        fit(config)
+    assert checkpoint.read(config.directory / "checkpoint.pt")["step"] == 4
+
+
+def test_a_folder_with_other_settings_is_not_touched(tiny):
+    fit(tiny())
+    before = (tiny().directory / "checkpoint.pt").read_bytes()
+    with pytest.raises(UserError, match=r"holds a run with other settings \(batch_size 8 there and 4 here\).*--seed"):
+        fit(tiny(batch_size=4))
+    assert (tiny().directory / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_checkpoint_cut_in_half_is_named_and_kept(tiny):
+    config = tiny()
+    file = fit(config).directory / "checkpoint.pt"
+    half = file.read_bytes()[: file.stat().st_size // 2]
+    file.write_bytes(half)
+    for use in (lambda: fit(config), lambda: Run.load(config.directory)):
+        with pytest.raises(UserError, match=r"checkpoint\.pt cannot be read as a checkpoint: it is cut short.*Delete it"):
+            use()
+    assert file.read_bytes() == half
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tiny, tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    file = fit(tiny()).directory / "checkpoint.pt"
+    torch.save({"format": 1, "state": Harm()}, file)
+    with pytest.raises(UserError, match=r"checkpoint\.pt cannot be read"):
+        Run.load(file.parent)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match="is no run folder: it has no config.json"):
+        Run.load(tmp_path)
+
+
+def test_the_log_ends_where_the_checkpoint_does(tmp_path):
+    file = tmp_path / "stats.jsonl"
+    file.write_text('{"step": 2, "loss": 1}\n{"step": 4, "loss": 2}\n{"step": 6, "lo')
+    log.Log(file, step=2).write(step=3, loss=5)
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [2, 3]
+
+
+def test_an_encoder_cannot_draw(encoder_folder):
+    with pytest.raises(UserError, match="holds a text encoder, which draws nothing"):
+        Run.load(encoder_folder).sample(["a bird"])
