@@ -113,6 +113,7 @@ def sample(
         count: pictures per caption.
     """
     from t2i import plots
+    from t2i.text.characters import LENGTH
     from t2i.training import Run
 
     if not captions:
@@ -121,6 +122,10 @@ def sample(
         )
     if count < 1:
         raise UserError(f"--count {count} draws nothing", "Ask for at least one picture.")
+    for caption in captions:
+        if len(caption) > LENGTH:
+            note = f"note: of the {len(caption):,} characters of a caption, the first {LENGTH} are read"
+            print(note, file=sys.stderr)
     plots.save_sheet(Run.load(run).sample(list(captions), count, seed), count, out)
     print(out)
 
@@ -196,13 +201,18 @@ def doctor() -> None:
     print(report())
 
 
-def main() -> int:
-    """Run a command; a :class:`UserError` becomes one line on stderr and exit status 1, Ctrl-C status 130."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command (``arguments``, or those of the process) and return its exit status.
+
+    A :class:`UserError` becomes one line on stderr and status 1, Ctrl-C status 130.
+    """
     try:
-        app.cli(prog="python -m t2i", config=(tyro.conf.OmitArgPrefixes,))
+        app.cli(args=arguments, prog="python -m t2i", config=(tyro.conf.OmitArgPrefixes,))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except SystemExit as end:  # a usage error, --help, or a data set with problems
+        return end.code or 0
     except KeyboardInterrupt as stop:
         print(stop, file=sys.stderr)
         return 130

@@ -67,8 +67,9 @@ def prepare(image: Image.Image, box: Box | None, size: int, crop: str, resize: s
     """
     if crop not in ("box", "whole") or resize not in ("shorter", "square"):
         raise ValueError(f"crop is box or whole, resize is shorter or square: not {crop!r}, {resize!r}")
-    if crop == "box" and box is not None:
-        image = image.crop(bird_box(box, *image.size))
+    if box is not None:
+        area = bird_box(box, *image.size)  # a wrong box is said even where it is not used: the file behind it is broken
+        image = image.crop(area) if crop == "box" else image
     side = int(size * 76 / 64)
     return F.resize(image, [side] if resize == "shorter" else [side, side], interpolation=BILINEAR)
 

@@ -14,6 +14,7 @@ from t2i.text import TextFeatures
 from t2i.training.recipe import Recipe, frozen
 from t2i.training.sentences import SentenceTable, text_encoder_run
 
+SETTLING_BATCHES = 20
 SHEET = 6  # captions (rows) and noises (columns) of the sheets saved while training
 
 
@@ -105,6 +106,25 @@ class GanCls(Recipe):
     def extras(self) -> dict:
         kept = self.encoder_run.state
         return {"text_encoder": {"config": kept["config"], "weights": kept["networks"]["encoder"]}}
+
+    def settle(self, model: nn.Module) -> None:
+        """Measure the statistics anew on generated batches: those of the live network belong to other weights than the
+        averaged ones, and where a run is short the difference is most of the picture."""
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over all batches that follow
+        model.train()
+        with torch.inference_mode(), self.fabric.autocast():
+            for k in range(SETTLING_BATCHES):
+                draws = rng_for(self.config.seed, k, "settling")
+                sentence = self.sentences.average(draws.integers(len(self.data), size=self.batch_size), 1, draws)
+                text = TextFeatures(None, self.to_device(sentence), None)
+                model(self.to_device(self._noise(draws, self.batch_size)), text)
+        model.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
     def preview(self, model: nn.Module, file: Path) -> None:
         with torch.inference_mode(), self.fabric.autocast():

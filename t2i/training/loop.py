@@ -97,11 +97,15 @@ class _Beat:
             self.write(step, bar)
         if not self.main:
             return
-        if step % self.config.sample_every == 0 or step == self.total:
+        drawn = step % self.config.sample_every == 0 or step == self.total
+        saved = step % self.config.checkpoint_every == 0 or last
+        if self.ema is not None and (drawn or saved):
+            self.recipe.settle(self.ema.module)
+        if drawn:
             self.recipe.preview(
                 self.ema and self.ema.module, self.config.directory / "samples" / f"step_{step:07d}.png"
             )
-        if step % self.config.checkpoint_every == 0 or last:
+        if saved:
             self.save(step)
         if step - self.first == PROBE_STEPS:
             self.estimate(bar)

@@ -71,6 +71,10 @@ class Recipe:
         """What a checkpoint must also hold so that the run folder can be used alone (a text encoder, a vocabulary)."""
         return {}
 
+    def settle(self, model: nn.Module) -> None:
+        """Bring the batch-norm statistics of the averaged network ``model`` in line with its weights, before it is kept
+        or drawn from."""
+
     def preview(self, model: nn.Module | None, file: Path) -> None:
         """Save a sheet of samples; ``model`` is the averaged network."""
 

@@ -15,7 +15,7 @@ def golden(name: str) -> dict:
 
 
 def weight(key: str, shape: tuple[int, ...], scale: str) -> torch.Tensor:
-    """The value of the tensor ``key``: matrices times 0.05 (``fixed``) or 1/sqrt(fan in) (``fanin``), vectors times 0.05."""
+    """The tensor ``key``: matrices times 0.05 (``fixed``) or 1/sqrt(fan in) (``fanin``), vectors times 0.05."""
     drawn = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(tuple(shape), dtype=np.float32)
     factor = 1 / np.sqrt(np.prod(shape[1:])) if len(shape) > 1 and scale == "fanin" else 0.05
     return torch.from_numpy((drawn * np.float32(factor)).astype(np.float32))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
 from recipe import fill, golden
+
 from t2i import official
 from t2i.text.char_cnn_rnn import CharCnnRnn
 

@@ -5,9 +5,7 @@ import pytest
 from t2i import config as configs
 from t2i.errors import UserError
 
-EVERYTHING = [
-    (m, d, p) for m in configs.MODELS for d in (*configs.DATASETS, "folder") for p in configs.PROFILE_NAMES
-]
+EVERYTHING = [(m, d, p) for m in configs.MODELS for d in (*configs.DATASETS, "folder") for p in configs.PROFILE_NAMES]
 
 
 @pytest.mark.parametrize(("model", "dataset", "profile"), EVERYTHING)
@@ -29,13 +27,22 @@ def test_paper_values_are_the_published_ones():
     assert (gan.batch_size, gan.learning_rate, gan.halve_every, gan.epochs) == (64, 2e-4, 100, 600)
     assert (gan.noise_size, gan.text_size, gan.captions_averaged, gan.image_size) == (100, 128, 4, 64)
     coco = configs.PAPER["gan-cls-int", "coco"]
-    assert (coco.generator_width, coco.captions_averaged, coco.halve_every, coco.interpolation_weight) == (196, 3, 40, 1)
+    assert (coco.generator_width, coco.captions_averaged, coco.halve_every, coco.interpolation_weight) == (
+        196,
+        3,
+        40,
+        1,
+    )
 
 
 def test_every_field_of_a_model_names_its_source():
     for kind in (configs.CharCnnRnnConfig, configs.GanClsConfig):
         own = set(kind.__annotations__)
-        assert all(f.metadata.get("source") or f.name == "evaluation_protocol" for f in dataclasses.fields(kind) if f.name in own)
+        assert all(
+            f.metadata.get("source") or f.name == "evaluation_protocol"
+            for f in dataclasses.fields(kind)
+            if f.name in own
+        )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,7 @@ def test_unknown_names_are_refused_with_the_known_ones(arguments, sentence):
 
 
 def test_an_unknown_setting_is_refused():
-    with pytest.raises(UserError, match="setting of gan-cls called 'batchsize'.*batch_size"):
+    with pytest.raises(UserError, match=r"setting of gan-cls called 'batchsize'.*batch_size"):
         configs.load("gan-cls", batchsize=3)
 
 

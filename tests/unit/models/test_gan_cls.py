@@ -66,5 +66,5 @@ def test_int_has_a_batch_norm_more_and_an_activation_less():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(UserError, match="no model called 'gan'.*gan-cls, gan-cls-int"):
+    with pytest.raises(UserError, match=r"no model called 'gan'.*gan-cls, gan-cls-int"):
         models.build("gan")

@@ -1,0 +1,217 @@
+"""The command line as a user meets it: what it makes, and the sentence for each bad input."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from t2i import checkpoint
+from t2i.__main__ import main
+from t2i.training import fit
+
+SMALL = ["--profile", "smoke", "--steps", "2", "--batch-size", "4"]
+
+
+@pytest.fixture
+def run(tiny):
+    """A trained run folder of the test's own."""
+    return fit(tiny())
+
+
+@pytest.fixture
+def refused(capsys):
+    """``refused(*arguments)`` is the one line on stderr of a command that must fail with status 1."""
+
+    def call(*arguments: str) -> str:
+        assert main([str(argument) for argument in arguments]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and "Traceback" not in error
+        return error.strip().splitlines()[-1]
+
+    return call
+
+
+def tree(folder) -> dict:
+    """Every file below ``folder`` with its bytes: what must not be lost."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_train_sample_evaluate(little_aviary, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path))
+    assert main(["train", "--model", "gan-cls", "--root", str(little_aviary), *SMALL]) == 0
+    folder = tmp_path / "gan-cls-aviary-smoke-s0"
+    assert (tmp_path / "char-cnn-rnn-aviary-smoke-s0" / "checkpoint.pt").exists()  # trained on the way
+    sheet = tmp_path / "sheets" / "birds.png"
+    assert main(["sample", "--run", str(folder), "a red bird", "a blue one", "--count", "3", "--out", str(sheet)]) == 0
+    assert Image.open(sheet).size == (3 * 34 - 2, 2 * 34 - 2)
+    assert main(["evaluate", "--run", str(folder), "--json", str(tmp_path / "copy.json")]) == 0
+    record = json.loads((folder / "result.json").read_text())
+    assert record == json.loads((tmp_path / "copy.json").read_text())
+    assert record["protocol"] == "fid200-aviarynet1" and record["generated_count"] == 200 and record["steps"] == 2
+    assert {"fid", "is_mean", "kid_mean", "body_accuracy", "body_accuracy_shuffled", "matching_score"} <= record[
+        "metrics"
+    ].keys()
+    assert main(["evaluate", "--run", str(tmp_path / "char-cnn-rnn-aviary-smoke-s0")]) == 0
+    assert "zero_shot_accuracy" in capsys.readouterr().out
+    assert main(["table"]) == 0
+    assert "fid200-aviarynet1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cub10", "flowers102_64", "coco_small"])
+def test_real_photographs_train_sample_and_evaluate(samples, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path))
+    dataset = {"cub10": "cub", "flowers102_64": "flowers", "coco_small": "coco"}[name]
+    command = ["train", "--model", "gan-cls", "--dataset", dataset, "--root", str(samples(name)), *SMALL]
+    assert main(command) == 0
+    folder = tmp_path / f"gan-cls-{dataset}-smoke-s0"
+    assert main(["evaluate", "--run", str(folder)]) == 0
+    metrics = json.loads((folder / "result.json").read_text())["metrics"]
+    assert metrics["fid"] > 0 and "body_accuracy" not in metrics  # the attributes of photographs are not known
+
+
+def test_doctor_names_folders_and_missing_weights(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert main(["doctor"]) == 0
+    report = capsys.readouterr().out
+    assert "weights-inception-2015-12-05-6726825d.pth (published FID and IS): absent" in report
+    assert "data prepare --dataset cub" in report
+
+
+def test_an_own_folder_is_prepared_checked_and_trained_on(tmp_path, draw_picture, monkeypatch, capsys):
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+    lines = ["file,caption,class,split"]
+    for k in range(12):
+        draw_picture(tmp_path / "photos" / f"{k}.png", 50, 40, seed=k)
+        lines.append(f"{k}.png,a picture of kind {k % 3},{k % 3},{'test' if k > 8 else 'train'}")
+    (tmp_path / "captions.csv").write_text("\n".join(lines))
+    prepare = [
+        "data",
+        "prepare",
+        "--dataset",
+        "folder",
+        "--images",
+        tmp_path / "photos",
+        "--captions",
+        tmp_path / "captions.csv",
+    ]
+    assert main([str(a) for a in [*prepare, "--root", tmp_path / "boats"]]) == 0
+    assert "12 images" in capsys.readouterr().out
+    assert main(["train", "--model", "gan-cls", "--dataset", str(tmp_path / "boats"), *SMALL]) == 0
+    assert (tmp_path / "runs" / "gan-cls-boats-smoke-s0" / "checkpoint.pt").exists()
+
+
+def test_blank_captions_are_refused_and_long_ones_are_cut(run, refused, tmp_path, capsys):
+    sentence = refused("sample", "--run", run.directory, " ", "--out", tmp_path / "x.png")
+    assert "The caption ' ' is blank. Write at least one word." in sentence
+    assert "There is no caption to draw" in refused("sample", "--run", run.directory)
+    assert not (tmp_path / "x.png").exists()
+    assert (
+        main(["sample", "--run", str(run.directory), "word " * 1000, "--count", "1", "--out", str(tmp_path / "x.png")])
+        == 0
+    )
+    assert "note: of the 5,000 characters of a caption, the first 201 are read" in capsys.readouterr().err
+    assert main(["sample", "--run", str(run.directory), "a zyxgrub bird ✓", "--out", str(tmp_path / "y.png")]) == 0
+
+
+def test_a_truncated_jpeg_is_named(little_cub, refused, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+    (image, *_) = sorted(little_cub.rglob("*.jpg"))[3:]
+    image.write_bytes(image.read_bytes()[:200])
+    train = "train", "--model", "gan-cls", "--dataset", "cub", "--root", little_cub, *SMALL
+    assert f"{image} cannot be read as an image" in refused(*train) and not list((tmp_path / "runs").rglob("*.pt"))
+    assert main(["data", "check", "--dataset", "cub", "--root", str(little_cub)]) == 1
+
+
+def test_a_greyscale_jpeg_is_no_problem(little_cub, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+    image = sorted(little_cub.rglob("*.jpg"))[3]
+    Image.open(image).convert("L").save(image)
+    assert main(["data", "check", "--dataset", "cub", "--root", str(little_cub)]) == 0
+    assert main(["train", "--model", "gan-cls", "--dataset", "cub", "--root", str(little_cub), *SMALL]) == 0
+
+
+def test_a_missing_caption_file_is_named(little_cub, refused):
+    missing = sorted((little_cub / "text").rglob("*.txt"))[4]
+    missing.unlink()
+    sentence = refused("train", "--model", "gan-cls", "--dataset", "cub", "--root", little_cub, *SMALL)
+    assert str(missing) in sentence and "Put" in sentence
+
+
+def test_a_box_outside_its_image_is_named(little_cub, refused):
+    boxes = little_cub / "CUB_200_2011" / "bounding_boxes.txt"
+    boxes.write_text(boxes.read_text().replace("5 20.0 10.0 40.0 50.0", "5 900.0 10.0 40.0 50.0"))
+    sentence = refused("train", "--model", "gan-cls", "--dataset", "cub", "--root", little_cub, *SMALL)
+    assert "900" in sentence and "Bird2_0001" in sentence
+
+
+def test_a_table_without_its_column_is_named(tmp_path, refused, draw_picture):
+    draw_picture(tmp_path / "photos" / "a.png", 20, 20)
+    table = tmp_path / "captions.csv"
+    table.write_text("name,caption\na.png,a bird\n")
+    arguments = "--images", tmp_path / "photos", "--captions", table, "--root", tmp_path / "out"
+    sentence = refused("data", "prepare", "--dataset", "folder", *arguments)
+    assert str(table) in sentence and "name" in sentence and "file" in sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_alphabet_names_both_sizes(run, refused, tmp_path):
+    file = run.directory / "checkpoint.pt"
+    state = checkpoint.read(file)
+    weights = state["extras"]["text_encoder"]["weights"]
+    weights["conv1.weight"] = torch.zeros(32, 71, 4)
+    checkpoint.save(file, state)
+    before = tree(run.directory)
+    sentence = refused("sample", "--run", run.directory, "a bird", "--out", tmp_path / "x.png")
+    assert (
+        "checkpoint.pt: the text encoder does not fit" in sentence
+        and "(32, 71, 4) in the file and (32, 70, 4)" in sentence
+    )
+    assert tree(run.directory) == before
+
+
+def test_a_checkpoint_cut_in_half_is_named(run, refused, tmp_path):
+    file = run.directory / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    before = tree(run.directory)
+    for command in (
+        ("sample", "--run", run.directory, "a bird", "--out", tmp_path / "x.png"),
+        ("evaluate", "--run", run.directory),
+    ):
+        assert f"{file} cannot be read as a checkpoint: it is cut short or damaged. Delete it" in refused(*command)
+    assert tree(run.directory) == before
+
+
+def test_released_weights_are_imported_and_used(little_aviary, tmp_path, monkeypatch, refused):
+    from t2i.text.char_cnn_rnn import CharCnnRnn
+
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+    file = tmp_path / "char.pth"
+    torch.save(CharCnnRnn().state_dict(), file)
+    assert main(["import", "char_cnn_rnn_birds_cvpr", str(file)]) == 0
+    folder = tmp_path / "runs" / "char_cnn_rnn_birds_cvpr"
+    command = ["train", "--model", "gan-cls", "--root", str(little_aviary), "--text-encoder", str(folder), *SMALL]
+    assert main(command) == 0
+    assert "is none of" not in refused("import", "attngan", file) and "no kind of checkpoint" in refused(
+        "import", "attngan", file
+    )
+    assert "does not fit this model" in refused("import", "char_cnn_rnn_birds_icml", file)
+
+
+def test_no_cuda_is_said(refused, little_aviary, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    sentence = refused("train", "--model", "gan-cls", "--root", little_aviary, "--device", "cuda", *SMALL)
+    assert "has no CUDA device that torch can use. Leave --device at auto" in sentence
+
+
+def test_an_unknown_dataset_and_a_missing_root_are_said(refused, tmp_path):
+    assert "no dataset called 'boats'. Choose one of: aviary" in refused(
+        "train", "--model", "gan-cls", "--dataset", "boats"
+    )
+    sentence = refused("train", "--model", "gan-cls", "--dataset", "cub", "--root", tmp_path / "none")
+    assert str(tmp_path / "none") in sentence and "data prepare --dataset cub" in sentence
+
+
+def test_damaged_settings_are_said(run, refused):
+    (run.directory / "config.json").write_text("{")
+    assert "config.json is not JSON" in refused("evaluate", "--run", run.directory)

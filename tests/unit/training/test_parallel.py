@@ -1,0 +1,46 @@
+"""The same command under torchrun: two CPU processes (gloo) against one, at the same global batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from states import tensors
+
+from t2i import checkpoint
+
+WORKER = Path(__file__).with_name("parallel_worker.py")
+
+
+def end_of(processes, runs, *arguments) -> dict[str, torch.Tensor]:
+    """The weights that a run of the worker ends with."""
+    launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    environment = os.environ | {"T2I_RUNS": str(runs), "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*launch, str(WORKER), *map(str, arguments)], env=environment, check=True, capture_output=True, timeout=240
+    )
+    (folder,) = runs.iterdir()
+    return tensors(checkpoint.read(folder / "checkpoint.pt")["networks"])
+
+
+def distance(one, other) -> float:
+    """How far the end points lie apart, relative to the length of the weights."""
+    floats = [name for name in one if one[name].is_floating_point()]
+    gap = sum((one[name] - other[name]).double().pow(2).sum() for name in floats)
+    return (gap / sum(one[name].double().pow(2).sum() for name in floats)).sqrt().item()
+
+
+@pytest.mark.parametrize("model", ["gan-cls", "gan-cls-int"])
+def test_two_processes_train_what_one_does(little_aviary, encoder_folder, tmp_path, model):
+    arguments = little_aviary, encoder_folder, model, "without"
+    one, two = (end_of(n, tmp_path / f"{n}", *arguments) for n in (1, 2))
+    assert distance(one, two) < 1e-4  # Adam turns rounding into steps where a gradient is almost zero
+
+
+def test_batch_norm_sees_one_process_s_share(little_aviary, encoder_folder, tmp_path):
+    """Not a wish but the truth that the lesson tells: with batch norm, two processes are not one."""
+    arguments = little_aviary, encoder_folder, "gan-cls", "with"
+    one, two = (end_of(n, tmp_path / f"{n}", *arguments) for n in (1, 2))
+    assert 1e-3 < distance(one, two) < 0.5
