@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import platform
 
 import torch
 from lightning_fabric import Fabric
@@ -59,22 +58,6 @@ def share(fabric: Fabric, batch_size: int) -> slice:
 def seed_step(seed: int, step: int) -> None:
     """Seed torch for one step, so that anything random inside a network is a function of (seed, step)."""
     torch.manual_seed((seed * 1_000_003 + step) % 2**63)
-
-
-def hardware() -> str:
-    """What this runs on, in a few words: "NVIDIA H100", or the processor and its threads."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{_processor()}, {torch.get_num_threads()} threads"
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as info:
-            names = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def precision_reason(precision: str) -> str:
