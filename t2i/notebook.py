@@ -5,7 +5,7 @@ import textwrap
 
 import pandas as pd
 import torch
-from IPython.display import Code
+from IPython.display import Markdown
 from torch import nn
 
 from t2i import __version__, device, results
@@ -13,7 +13,7 @@ from t2i import config as configs
 from t2i.config import Config
 from t2i.models.blocks import parameter_count
 
-# Every lesson draws pictures for these, so that its models can be compared by eye; no training caption equals one.
+# Every lesson draws pictures for these, so that its models can be compared by eye.
 CAPTIONS = (
     "this red bird has a white belly and a short black bill",
     "a small blue bird with orange wings and a yellow crown",
@@ -30,9 +30,10 @@ def banner(profile: str, dataset: str, seed: int) -> None:
     print(f"{results.hardware()['device']} · {device.precision_reason('32-true')}")
 
 
-def show(thing) -> Code:
-    """The source of a class or function of the package, as it runs."""
-    return Code(textwrap.dedent(inspect.getsource(thing)), language="python")
+def show(*things) -> Markdown:
+    """The source of classes or functions of the package, as it runs (Markdown: a tenth of the size of colored HTML)."""
+    sources = (textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in things)
+    return Markdown("\n\n".join(f"```python\n{source}\n```" for source in sources))
 
 
 def scaled(config: Config) -> pd.DataFrame:

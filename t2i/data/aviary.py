@@ -87,8 +87,8 @@ def species(seed: int = 0) -> list[tuple[str, Attributes]]:
 
 def individual(kind: Attributes, rng: np.random.Generator) -> Attributes:
     """One bird of the species ``kind``: mostly typical, sometimes not, in a pose and place of its own."""
-    strays = {"body": 0.04, "belly": 0.12, "wing": 0.12, "crown": 0.12, "bill": 0.1, "wing_bars": 0.1,
-              "bill_length": 0.15, "tail_length": 0.15, "size": 0.25, "pose": 1, "side": 1, "background": 1}  # fmt: skip
+    strays = {"body": 0.08, "belly": 0.25, "wing": 0.25, "crown": 0.25, "bill": 0.2, "wing_bars": 0.15,
+              "bill_length": 0.2, "tail_length": 0.2, "size": 0.25, "pose": 1, "side": 1, "background": 1}  # fmt: skip
     changed = {name: VALUES[name][rng.integers(len(VALUES[name]))] for name, chance in strays.items() if rng.random() < chance}
     return replace(kind, **changed)
 

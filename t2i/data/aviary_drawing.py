@@ -8,15 +8,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 COLOURS = {
-    "red": (204, 38, 42),
-    "orange": (240, 128, 28),
-    "yellow": (244, 212, 58),
-    "green": (70, 150, 66),
-    "blue": (50, 100, 200),
-    "brown": (126, 80, 46),
-    "black": (38, 38, 44),
-    "white": (244, 244, 240),
-    "gray": (146, 150, 156),
+    "red": (206, 34, 40),
+    "orange": (246, 138, 20),
+    "yellow": (250, 222, 50),
+    "green": (56, 146, 62),
+    "blue": (44, 92, 206),
+    "brown": (104, 62, 30),
+    "black": (26, 26, 32),
+    "white": (250, 250, 247),
+    "gray": (132, 138, 148),
 }
 LENGTHS = {"short": 0, "medium": 1, "long": 2}
 BODY_LENGTH = {"small": 0.165, "medium": 0.195, "large": 0.225}  # half a body, as a share of the picture's side

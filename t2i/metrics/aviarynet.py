@@ -22,7 +22,7 @@ NAME = "aviarynet1"
 FEATURES = 128
 SIDE = 64
 WEIGHTS = Path(__file__).with_name(f"{NAME}.safetensors")
-SHA256 = "b773263b9d638326db293d7a9c4de6735a8515836bb00334bd21ae96f987a167"
+SHA256 = "46e8550989d099f8172846f6d34f26946feaec7c9c28895bd5081098d3db885d"
 
 
 class AviaryNet(nn.Module):

@@ -25,7 +25,9 @@ class CharCnnRnnRecipe(Recipe):
         self.extractor, embed = extractor(config.image_features)
         features = image_features(self.data, embed, fabric.device)
         small = features.shape[1] != config.embedding_size
-        image = Whitening(features.shape[1], config.embedding_size).fit(features) if small else nn.Identity()
+        labels = torch.from_numpy(self.data.labels)
+        image = Whitening(features.shape[1], config.embedding_size)
+        image = image.fit(features, labels) if small else nn.Identity()
         self.features = image(features)
         self.symbols = [characters(example.captions, LENGTH).to(torch.uint8) for example in self.data.examples]
         encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)

@@ -40,10 +40,12 @@ def extractor(name: str) -> tuple[str, object]:
 
 
 class Whitening(nn.Module):
-    """Lays features (N, F) of a small extractor into the text's space: standardised, brought to one length, and turned
-    into ``embedding_size`` dimensions by a fixed random rotation.
+    """Lays features (N, F) of a small extractor into the text's space: whitened, brought to one length, and turned into
+    ``embedding_size`` dimensions by a fixed random rotation.
 
-    GoogLeNet's 1,024 features need none of this; as there, nothing on the image side is learned.
+    What varies inside a class (pose, side, background) says nothing about the class and is scaled down: the features
+    get the identity as their covariance within classes. GoogLeNet's 1,024 features need none of this; as there,
+    nothing on the image side is learned.
     """
 
     def __init__(self, size: int, embedding_size: int):
@@ -52,16 +54,24 @@ class Whitening(nn.Module):
         rotation = torch.linalg.qr(torch.randn(embedding_size, size, generator=generator)).Q
         self.register_buffer("rotation", rotation.contiguous())  # (embedding_size, size), orthonormal columns
         self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("deviation", torch.ones(size))
+        self.register_buffer("whiten", torch.eye(size))
 
-    def fit(self, features: Tensor) -> "Whitening":
-        self.mean, self.deviation = features.mean(dim=0), features.std(dim=0) + 1e-3
+    def fit(self, features: Tensor, labels: Tensor) -> "Whitening":
+        """Measure mean and covariance on features (N, F) of classes 0 to C - 1; without classes, of all together."""
+        self.mean = features.mean(dim=0)
+        counts = torch.bincount(labels).to(features.dtype)
+        means = torch.zeros(len(counts), features.shape[1]).index_add_(0, labels, features) / counts[:, None]
+        inner = features - (means[labels] if len(counts) < len(features) else self.mean)
+        covariance = inner.T @ inner / len(features)
+        ridge = 0.05 * covariance.diagonal().mean() + 1e-8  # few images, dead features
+        values, vectors = torch.linalg.eigh(covariance + ridge * torch.eye(len(covariance)))
+        self.whiten = vectors @ torch.diag(values.rsqrt()) @ vectors.T
         return self
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, F) -> (N, embedding_size)."""
-        standard = (features - self.mean) / self.deviation
-        return nn.functional.normalize(standard, dim=1) * SMALL_LENGTH @ self.rotation.T
+        white = (features - self.mean) @ self.whiten
+        return nn.functional.normalize(white, dim=1) * SMALL_LENGTH @ self.rotation.T
 
 
 @torch.inference_mode()
