@@ -132,7 +132,7 @@ PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
 SCALE_KNOBS = frozenset({
     "image_size", "images_per_class", "batch_size", "steps", "learning_rate", "ema_decay", "precision", "compile",
     "log_every", "sample_every", "checkpoint_every", "evaluation_protocol", "channels", "image_features",
-    "generator_width", "discriminator_width", "captions_averaged",
+    "generator_width", "discriminator_width", "captions_averaged", "halve_every",
 })
 # fmt: on
 
@@ -160,14 +160,15 @@ PROFILES: dict[str, dict[str, dict]] = {
         "gan-cls": dict(
             image_size=32,
             batch_size=16,
-            steps=6000,
+            steps=3600,
             learning_rate=3e-4,
+            halve_every=24,
             captions_averaged=1,
             generator_width=32,
             discriminator_width=24,
             ema_decay=0.998,
             log_every=100,
-            sample_every=1000,
+            sample_every=600,
             evaluation_protocol="fid2k-aviarynet1",
         ),
     },

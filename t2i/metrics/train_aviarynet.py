@@ -45,7 +45,7 @@ def draw_birds(first: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _disturbed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Crops, at times passed through 16 or 32 px, with some noise: generated pictures are never as clean as drawn ones."""
+    """Crops, at times passed through 16 or 32 px, with noise: generated pictures are never as clean as drawn ones."""
     top, left = (int(v) for v in torch.randint(0, 72 - SIDE + 1, (2,), generator=generator))
     images = images[:, :, top : top + SIDE, left : left + SIDE].float() / 127.5 - 1
     side = (16, 32, 32, SIDE)[torch.randint(4, (), generator=generator)]
