@@ -44,6 +44,12 @@ PUBLISHED_METHODS = {
     "mtwig-sdm-gan": "MTWIG w/ SDM refinement",
     "msmt-gan": "MSMT-GAN",
 }
+_CONDITIONING = {
+    "body_accuracy": "body color seen",
+    "body_accuracy_shuffled": "with captions shuffled",
+    "matching_score": "D's score of real pairs",
+    "matching_score_shuffled": "of shuffled pairs",
+}
 METRIC_KEYS = {"FID": "fid", "IS": "is_mean", "KID": "kid_mean"}
 
 # What read() insists on; further fields are kept as they are.
@@ -260,6 +266,8 @@ def figures(
     name, key = Path(dataset).resolve().name, key or METRIC_KEYS.get(metric, metric)
     ours = collect(runs_root, recorded_root)
     ours = ours[(ours["dataset"] == name) & (ours["profile"].isin([profile]) | (profile is None))]
+    if metric in METRIC_KEYS:  # an encoder has none of these
+        ours = ours[ours["protocol"].str.startswith("fid")]
     rows = [*_published_rows(name, metric), *(_own_rows(ours, key) if key in ours else ())]
     return pd.DataFrame(rows, columns=["method", "column", "value", "std", "n", "text"])
 
@@ -316,10 +324,23 @@ def _joined(texts: Iterable[str]) -> str:
     return " / ".join(dict.fromkeys(text for text in texts if text != EMPTY)) or EMPTY
 
 
+def conditioning(dataset: str, profile: str | None = None, **roots) -> pd.DataFrame:
+    """Does the caption matter? A row per evaluated run: what its captions achieve, and what is left when shuffled."""
+    ours = collect(**roots)
+    ours = ours[
+        (ours["dataset"] == Path(dataset).resolve().name) & (ours["profile"].isin([profile]) | (profile is None))
+    ]
+    ours = ours[ours["matching_score"].notna()] if "matching_score" in ours else ours.iloc[:0]
+    names = ours["model"] + " s" + ours["seed"].astype(str) + " (" + ours["origin"] + ", " + ours["profile"] + ")"
+    table = ours.reindex(columns=list(_CONDITIONING)).rename(columns=_CONDITIONING).set_axis(names.rename("model"))
+    return table.map(lambda value: _text(value, None, "{:.3f}"))
+
+
 def summary(dataset: str, profile: str | None = None) -> str:
-    """The comparison of FIDs as Markdown, or a sentence where there is nothing to compare."""
-    table = comparison(dataset, profile=profile)
-    return f"There are no results on {dataset} yet." if table.empty else to_markdown(table)
+    """The comparison of FIDs and the effect of shuffled captions as Markdown, or a sentence where there are none."""
+    tables = [comparison(dataset, profile=profile), conditioning(dataset, profile)]
+    texts = [to_markdown(table) for table in tables if not table.empty]
+    return "\n\n".join(texts) or f"There are no results on {dataset} yet."
 
 
 def to_markdown(table: pd.DataFrame) -> str:

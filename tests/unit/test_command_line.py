@@ -55,7 +55,10 @@ def test_train_sample_evaluate(little_aviary, tmp_path, monkeypatch, capsys):
     assert main(["evaluate", "--run", str(tmp_path / "char-cnn-rnn-aviary-smoke-s0")]) == 0
     assert "zero_shot_accuracy" in capsys.readouterr().out
     assert main(["table"]) == 0
-    assert "fid200-aviarynet1" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert (
+        "fid200-aviarynet1" in table and "with captions shuffled" in table and "gan-cls s0 (this run, smoke)" in table
+    )
 
 
 @pytest.mark.parametrize("name", ["cub10", "flowers102_64", "coco_small"])
