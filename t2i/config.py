@@ -132,7 +132,7 @@ PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
 SCALE_KNOBS = frozenset({
     "image_size", "images_per_class", "batch_size", "steps", "learning_rate", "ema_decay", "precision", "compile",
     "log_every", "sample_every", "checkpoint_every", "evaluation_protocol", "channels", "image_features",
-    "generator_width", "discriminator_width", "captions_averaged", "halve_every",
+    "generator_width", "discriminator_width", "captions_averaged",
 })
 # fmt: on
 
@@ -160,9 +160,8 @@ PROFILES: dict[str, dict[str, dict]] = {
         "gan-cls": dict(
             image_size=32,
             batch_size=16,
-            steps=3600,
+            steps=2400,
             learning_rate=3e-4,
-            halve_every=24,
             captions_averaged=1,
             generator_width=32,
             discriminator_width=24,
