@@ -2,6 +2,8 @@
 
 import inspect
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from lightning_fabric import Fabric
@@ -17,9 +19,7 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
     Under ``torchrun`` every process joins the group (gloo on CPUs, NCCL on GPUs). Raises :class:`UserError` where the
     device is not there.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("This machine has no CUDA device that torch can use", "Leave --device at auto, or choose cpu.")
-    accelerator = {"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(device, device)
+    accelerator = choose(device)
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes == 1:
         fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
@@ -34,6 +34,22 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
         )
     fabric.launch()
     return fabric
+
+
+def choose(device: str = "auto") -> str:
+    """``device``, with ``auto`` resolved to cuda where there is one; :class:`UserError` where it is not there."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("This machine has no CUDA device that torch can use", "Leave --device at auto, or choose cpu.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+@contextmanager
+def visiting(module: torch.nn.Module, device: str) -> Iterator[torch.nn.Module]:
+    """Inside, ``module`` is on ``device``; afterwards it is back on the CPU, where notebooks take it apart."""
+    try:
+        yield module.to(choose(device))
+    finally:
+        module.cpu()
 
 
 def _data_parallel() -> DDPStrategy:

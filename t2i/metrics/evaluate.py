@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2i import data, results
+from t2i import data, device, results
 from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.data.images import to_uint8
 from t2i.metrics import attributes, conditioning, fidelity, protocols, retrieval
@@ -40,7 +40,7 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
     protocol = protocols.get(name)
     captions, _ = test_captions(unseen, protocol.images, run.config.seed)
     generated = run.generate(captions, seed=run.config.seed)
-    metrics = fidelity.score(generated, real_images(unseen), protocol)
+    metrics = fidelity.score(generated, real_images(unseen), protocol, device.choose(run.config.device))
     extra = {"shuffled_captions": "each picture is judged by the caption of another, drawn at random"}
     shuffled = conditioning.shuffle(captions, run.config.seed)
     metrics |= conditioning.matching_scores(run, unseen, run.config.seed)
@@ -55,7 +55,7 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
 
 def _encoder(run: Run, unseen: ImageTextDataset) -> tuple[dict, dict]:
     kind, embed = extractor(run.state["extras"]["image_features"])
-    images = image_features(unseen, embed, torch.device("cpu"))
+    images = image_features(unseen, embed, torch.device(device.choose(run.config.device)))
     if weights := run.state["networks"]["image"]:
         whitening = Whitening(images.shape[1], run.config.embedding_size)
         whitening.load_state_dict(weights)

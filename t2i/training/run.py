@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from t2i import checkpoint, models
+from t2i import checkpoint, device, models
 from t2i import config as configs
 from t2i.config import Config
 from t2i.data.dataset import rng_for
@@ -84,10 +84,10 @@ class Run:
 
     @torch.inference_mode()
     def encode(self, captions: list[str], batch_size: int = 512) -> Tensor:
-        """The sentence vectors of any number of captions: (N, N_s)."""
-        return torch.cat(
-            [self.encoder.encode(captions[i : i + batch_size]) for i in range(0, len(captions), batch_size)]
-        )
+        """The sentence vectors of any number of captions: (N, N_s), on the CPU."""
+        parts = [captions[i : i + batch_size] for i in range(0, len(captions), batch_size)]
+        with device.visiting(self.encoder, self.config.device) as encoder:
+            return torch.cat([encoder.encode(part).cpu() for part in parts])
 
     def _noise(self, count: int, seed: int) -> Tensor:
         if self.is_encoder:
@@ -101,8 +101,12 @@ class Run:
         distinct = list(dict.fromkeys(captions))
         place = {caption: number for number, caption in enumerate(distinct)}
         text = TextFeatures(None, self.encode(distinct)[[place[caption] for caption in captions]], None)
-        parts = torch.arange(len(captions)).split(batch_size)
-        return torch.cat([to_uint8(self.generator(noise[part], text.select(part)).images[-1]) for part in parts])
+        with device.visiting(self.generator, self.config.device) as generator:
+            place, drawn = next(generator.parameters()).device, []
+            for part in torch.arange(len(captions)).split(batch_size):
+                made = generator(noise[part].to(place), text.select(part).to(place))
+                drawn.append(to_uint8(made.images[-1]).cpu())
+        return torch.cat(drawn)
 
 
 def build_encoder(config: Config, weights: dict, file: Path) -> CharCnnRnn:

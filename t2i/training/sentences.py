@@ -9,6 +9,7 @@ from torch import Tensor
 
 from t2i import config as configs
 from t2i.config import Config
+from t2i.device import visiting
 from t2i.errors import UserError
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.training.run import Run
@@ -21,10 +22,8 @@ class SentenceTable:
         self, encoder: CharCnnRnn, captions: Sequence[Sequence[str]], device: torch.device, batch_size: int = 512
     ):
         texts = [caption for written in captions for caption in written]
-        encoder = encoder.to(device)
-        with torch.inference_mode():
-            parts = [encoder.encode(texts[i : i + batch_size]).cpu() for i in range(0, len(texts), batch_size)]
-        encoder.cpu()
+        with torch.inference_mode(), visiting(encoder, device.type) as there:
+            parts = [there.encode(texts[i : i + batch_size]).cpu() for i in range(0, len(texts), batch_size)]
         self.vectors = torch.cat(parts).clone()
         self.counts = np.array([len(written) for written in captions])
         self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
