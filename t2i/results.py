@@ -26,8 +26,7 @@ from t2i.metrics.protocols import PROTOCOLS, Protocol
 NAME = "result.json"
 EMPTY = "–"
 
-# Names that papers use for what the course calls otherwise.
-PUBLISHED_DATASETS = {"cub": "CUB", "coco": "COCO", "flowers": "Oxford-102"}
+PUBLISHED_DATASETS = {"cub": "CUB", "coco": "COCO", "flowers": "Oxford-102"}  # the papers' names
 PUBLISHED_METHODS = {
     "char-cnn-rnn": "Char-CNN-RNN DS-SJE",
     "gan-cls": "GAN-CLS",
@@ -266,8 +265,7 @@ def figures(
     name, key = Path(dataset).resolve().name, key or METRIC_KEYS.get(metric, metric)
     ours = collect(runs_root, recorded_root)
     ours = ours[(ours["dataset"] == name) & (ours["profile"].isin([profile]) | (profile is None))]
-    if metric in METRIC_KEYS:  # an encoder has none of these
-        ours = ours[ours["protocol"].str.startswith("fid")]
+    ours = ours[ours["protocol"].str.startswith("fid") | (metric not in METRIC_KEYS)]  # an encoder has no FID
     rows = [*_published_rows(name, metric), *(_own_rows(ours, key) if key in ours else ())]
     return pd.DataFrame(rows, columns=["method", "column", "value", "std", "n", "text"])
 
@@ -339,8 +337,7 @@ def conditioning(dataset: str, profile: str | None = None, **roots) -> pd.DataFr
 def summary(dataset: str, profile: str | None = None) -> str:
     """The comparison of FIDs and the effect of shuffled captions as Markdown, or a sentence where there are none."""
     tables = [comparison(dataset, profile=profile), conditioning(dataset, profile)]
-    texts = [to_markdown(table) for table in tables if not table.empty]
-    return "\n\n".join(texts) or f"There are no results on {dataset} yet."
+    return "\n\n".join(to_markdown(t) for t in tables if not t.empty) or f"There are no results on {dataset} yet."
 
 
 def to_markdown(table: pd.DataFrame) -> str:
