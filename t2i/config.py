@@ -65,7 +65,8 @@ class Config:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
 
     def to_dict(self) -> dict:
-        return dataclasses.asdict(self)
+        """Every field as JSON and checkpoints keep it: tuples as lists; :func:`from_dict` reads it back."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
 
 
 @dataclass(frozen=True)

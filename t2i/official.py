@@ -77,7 +77,7 @@ def import_run(kind: str, file: Path) -> Path:
     settings = configs.load("char-cnn-rnn", dataset, "paper", variant=variant, channels=channels)
     directory = paths.runs_root() / kind
     state = {
-        "config": settings.to_dict() | {"channels": list(channels)},
+        "config": settings.to_dict(),
         "step": 0,
         "finished": True,
         "networks": {"encoder": encoder.state_dict(), "image": {}},

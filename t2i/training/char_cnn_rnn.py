@@ -24,10 +24,10 @@ class CharCnnRnnRecipe(Recipe):
         self.data = ImageTextDataset(index, "train", size, config.crop, config.resize, config.images_per_class)
         self.extractor, embed = extractor(config.image_features)
         features = image_features(self.data, embed, fabric.device)
-        small = features.shape[1] != config.embedding_size
-        labels = torch.from_numpy(self.data.labels)
-        image = Whitening(features.shape[1], config.embedding_size)
-        image = image.fit(features, labels) if small else nn.Identity()
+        image = nn.Identity()
+        if features.shape[1] != config.embedding_size:
+            image = Whitening(features.shape[1], config.embedding_size)
+            image.fit(features, torch.from_numpy(self.data.labels))
         self.features = image(features)
         self.symbols = [characters(example.captions, LENGTH).to(torch.uint8) for example in self.data.examples]
         encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)

@@ -1,7 +1,6 @@
 """The one training loop of the course: ``fit(config)`` trains any model, continues a run that was stopped, or loads a
 finished one."""
 
-import json
 import math
 import signal
 import threading
@@ -130,7 +129,7 @@ class _Beat:
     def state(self, step: int) -> dict:
         """Everything that the run is, as a checkpoint keeps it."""
         return {
-            "config": {name: list(v) if isinstance(v, tuple) else v for name, v in self.config.to_dict().items()},
+            "config": self.config.to_dict(),
             "step": step,
             "finished": step == self.total,
             "networks": {name: network.state_dict() for name, network in self.recipe.networks.items()},
@@ -167,7 +166,7 @@ def _saved_state(config: Config) -> dict | None:
     if not file.exists():
         return None
     state = checkpoint.read(file)
-    before, now = state["config"], json.loads(json.dumps(config.to_dict()))
+    before, now = state["config"], config.to_dict()
     changed = [name for name in now if name not in FREE_TO_CHANGE and before.get(name) != now[name]]
     if changed:
         what = ", ".join(f"{name} {before.get(name)!r} there and {now[name]!r} here" for name in changed)

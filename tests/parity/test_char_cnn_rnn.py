@@ -9,6 +9,7 @@ from t2i import official
 from t2i.text.char_cnn_rnn import CharCnnRnn
 
 RECORDED = golden("char_cnn_rnn")
+PRECISIONS = [("float", "outputs", 1e-4), ("double", "outputs_fp64", 1e-8)]
 RUNS = {f"{run['dataset']}-{run['model_type']}-{run['wscale']}": run for run in RECORDED["runs"]}
 COUNTS = {"birds-cvpr": 1_814_144, "birds-icml": 4_045_184, "flowers-icml": 2_994_560}
 
@@ -39,23 +40,15 @@ def taps(encoder: CharCnnRnn, texts: list[str]) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_values_in_float32(name):
+@pytest.mark.parametrize(("precision", "recorded", "tolerance"), PRECISIONS)
+def test_values(name, precision, recorded, tolerance):
     run, encoder = RUNS[name], encoder_of(RUNS[name])
     total = sum(tensor.double().abs().sum().item() for tensor in encoder.state_dict().values())
     assert total == pytest.approx(run["sum_abs_weights"], rel=1e-6)
     with torch.no_grad():
-        found = taps(encoder, RECORDED["texts"])
-    compare(found["emb"], run["outputs"]["emb"], 1e-4)
-    compare(found["rnn"], run["outputs"]["tap:rnn"], 1e-4)
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_values_in_float64(name):
-    run, encoder = RUNS[name], encoder_of(RUNS[name]).double()
-    with torch.no_grad():
-        found = taps(encoder, RECORDED["texts"])
-    compare(found["emb"], run["outputs_fp64"]["emb"], 1e-8)
-    compare(found["rnn"], run["outputs_fp64"]["tap:rnn"], 1e-8)
+        found = taps(getattr(encoder, precision)(), RECORDED["texts"])
+    compare(found["emb"], run[recorded]["emb"], tolerance)
+    compare(found["rnn"], run[recorded]["tap:rnn"], tolerance)
 
 
 @pytest.mark.parametrize("name", RUNS)
