@@ -66,6 +66,7 @@ def train(
     learning_rate: float | None = None,
     image_size: int | None = None,
     image_features: str | None = None,
+    trunk: str | None = None,
     text_encoder: str | None = None,
     precision: str | None = None,
     checkpoint_every: int | None = None,
@@ -75,19 +76,20 @@ def train(
     """Train a model, or continue a run that was stopped.
 
     Args:
-        model: a name of the zoo, or char-cnn-rnn.
+        model: a name of the zoo, or an encoder: char-cnn-rnn, damsm.
         dataset: aviary, cub, flowers, coco, or the path of a prepared folder.
         profile: smoke, cpu, gpu or paper; the options below replace single numbers of it.
         resume: continue the run in its folder; --no-resume starts it anew.
         image_features: googlenet or aviarynet1 (char-cnn-rnn).
+        trunk: inception-v3 or small (damsm).
         text_encoder: char-cnn-rnn, or the folder of a trained or imported encoder.
     """
     from t2i.training import fit
 
     given = dict(
         root=root and str(root), steps=steps, batch_size=batch_size, learning_rate=learning_rate,
-        image_size=image_size, image_features=image_features, text_encoder=text_encoder, precision=precision,
-        checkpoint_every=checkpoint_every,
+        image_size=image_size, image_features=image_features, trunk=trunk, text_encoder=text_encoder,
+        precision=precision, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     overrides = {name: value for name, value in given.items() if value is not None}
     config = configs.load(model, dataset, profile, seed=seed, device=device, compile=compile, **overrides)
@@ -181,16 +183,23 @@ def refresh(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> Non
 
 
 @app.command(name="import")
-def import_(kind: Annotated[str, tyro.conf.Positional], file: Annotated[Path, tyro.conf.Positional]) -> None:
+def import_(
+    kind: Annotated[str, tyro.conf.Positional],
+    file: Annotated[Path, tyro.conf.Positional],
+    captions: Path | None = None,
+    image_encoder: Path | None = None,
+) -> None:
     """Turn a released checkpoint into a run folder that the other commands use.
 
     Args:
-        kind: which checkpoint it is, such as char_cnn_rnn_birds_icml.
+        kind: which checkpoint it is, such as char_cnn_rnn_birds_icml or attngan_cub_RNN_ENCODER.
         file: the .pth file.
+        captions: for text encoders of words: the captions.pickle of the release, if it does not lie beside the file.
+        image_encoder: for these too: image_encoderN.pth, if it does not lie beside text_encoderN.pth.
     """
     from t2i import official
 
-    print(official.import_run(kind, file))
+    print(official.import_run(kind, file, captions, image_encoder))
 
 
 @app.command

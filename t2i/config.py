@@ -89,6 +89,32 @@ class CharCnnRnnConfig(Config):
 
 
 @dataclass(frozen=True)
+class DamsmConfig(Config):
+    """DAMSM, the similarity of words and regions (Xu et al., AttnGAN, CVPR 2018, with the numbers of its code)."""
+
+    crop: str = _because("box", "AttnGAN's code: every set with boxes is cropped to them")
+    resize: str = _because("shorter", "AttnGAN's code: shorter side to 299 * 76 / 64")
+    image_size: int = _because(299, "AttnGAN's code: BASE_SIZE 299 while pre-training")
+    batch_size: int = _because(48, "AttnGAN's code: DAMSM yml")
+    epochs: int = _because(200, "the released bird encoders: text_encoder200.pth")
+    learning_rate: float = _because(2e-3, "AttnGAN's code: ENCODER_LR")
+    decay_per_epoch: float = _because(0.98, "AttnGAN's code: until a tenth is left")
+    clip_norm: float = _because(0.25, "AttnGAN's code: RNN_GRAD_CLIP, on the text encoder alone")
+    rnn: str = _because("LSTM", "AttnGAN's code: RNN_TYPE; GRU is the other option")
+    words: int = _because(18, "AttnGAN's code: WORDS_NUM; of a longer caption, so many random words")
+    captions_per_image: int = _because(10, "AttnGAN's code: the first ten lines")
+    gamma_attention: float = _because(4.0, "AttnGAN's code: GAMMA1")
+    gamma_words: float = _because(5.0, "AttnGAN, section 4: gamma 2")
+    gamma_matching: float = _because(10.0, "AttnGAN, section 4: gamma 3")
+    class_mask: bool = _because(True, "AttnGAN's code: pairs of one class are not told apart")
+    trunk: str = _because("inception-v3", "AttnGAN, section 3.2: ImageNet weights, frozen; small: learned from nothing")
+    trunk_width: int = _because(32, "of the small trunk; ours")
+    trunk_size: int = _because(34, "of the small trunk, in pixels; ours")
+    trials: int = _because(30_000, "DM-GAN's R-precision")
+    evaluation_protocol: str = "r-precision"
+
+
+@dataclass(frozen=True)
 class GanClsConfig(Config):
     """GAN-CLS and GAN-CLS-INT (Reed et al., ICML 2016, with the numbers of the authors' own scripts)."""
 
@@ -114,11 +140,13 @@ def _papers() -> dict[tuple[str, str], Config]:
     for dataset in ("aviary", "cub", "flowers", "coco", "folder"):
         view = {"crop": "box", "resize": "shorter"} if dataset == "aviary" else {}
         encoder, gan = CharCnnRnnConfig("char-cnn-rnn", dataset, **view), GanClsConfig("gan-cls", dataset, **view)
+        damsm = DamsmConfig("damsm", dataset)
         if dataset == "coco":  # icml2016's COCO script
             widths = {"generator_width": 196, "discriminator_width": 196}
             gan = replace(gan, **widths, captions_averaged=3, epochs=200, halve_every=40)
+            damsm = replace(damsm, epochs=100, words=15, captions_per_image=5)
         interpolating = replace(gan, model="gan-cls-int", interpolation_weight=1.0)
-        table.update({(config.model, dataset): config for config in (encoder, gan, interpolating)})
+        table.update({(config.model, dataset): config for config in (encoder, damsm, gan, interpolating)})
     return table
 
 
@@ -127,13 +155,23 @@ MODELS = tuple(dict.fromkeys(model for model, _ in PAPER))
 DATASETS = ("aviary", "cub", "flowers", "coco")
 PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
 
+_CHOICES = {
+    "crop": ("box", "whole"),
+    "resize": ("shorter", "square"),
+    "precision": ("32-true", "bf16-mixed"),
+    "variant": ("cvpr", "icml-gru", "icml-rnn"),
+    "image_features": ("googlenet", "aviarynet1"),
+    "rnn": ("LSTM", "GRU"),
+    "trunk": ("inception-v3", "small"),
+}
+
 # What a profile may change: sizes, widths, batch, length, sample counts, backbone; and the learning rate, because the
 # step that Adam may take with a weight grows as layers narrow. A test holds the profiles to this list.
 # fmt: off
 SCALE_KNOBS = frozenset({
     "image_size", "images_per_class", "batch_size", "steps", "learning_rate", "ema_decay", "precision", "compile",
     "log_every", "sample_every", "checkpoint_every", "evaluation_protocol", "channels", "image_features",
-    "generator_width", "discriminator_width", "captions_averaged",
+    "generator_width", "discriminator_width", "captions_averaged", "trunk", "trunk_width", "trunk_size", "trials",
 })
 # fmt: on
 
@@ -143,6 +181,7 @@ PROFILES: dict[str, dict[str, dict]] = {
         "char-cnn-rnn": dict(
             _LITTLE, image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1"
         ),
+        "damsm": dict(_LITTLE, image_size=32, batch_size=16, steps=40, trunk="small", trunk_width=16, trials=200),
         "gan-cls": dict(
             _LITTLE,
             image_size=32,
@@ -158,6 +197,7 @@ PROFILES: dict[str, dict[str, dict]] = {
         "char-cnn-rnn": dict(
             image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
         ),
+        "damsm": dict(image_size=32, steps=1200, trunk="small", log_every=20, sample_every=100, trials=3000),
         "gan-cls": dict(
             image_size=32,
             batch_size=16,
@@ -174,6 +214,7 @@ PROFILES: dict[str, dict[str, dict]] = {
     },
     "gpu": {
         "char-cnn-rnn": dict(image_size=64, batch_size=30, steps=6000, image_features="aviarynet1"),
+        "damsm": dict(image_size=256, steps=6000, trunk_width=64, trunk_size=68, sample_every=500),
         "gan-cls": dict(
             batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000, evaluation_protocol="fid2k-aviarynet1"
         ),
@@ -210,6 +251,9 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     for name in overrides:
         _known(f"setting of {model}", name, names)
     config = replace(config, **overrides)
+    for name, choices in _CHOICES.items():
+        if name in names:
+            _known(name.replace("_", " "), getattr(config, name), choices)
     root = config.root or _default_root(config.dataset, config.image_size)
     return replace(config, root=str(Path(root).expanduser().resolve()))
 

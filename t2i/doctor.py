@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torchvision", "lightning-fabric", "torch-fidelity", "numpy
 
 WEIGHTS = {
     extractors.INCEPTION_TF.name: "published FID and IS",
-    extractors.INCEPTION_LEGACY.name: "the papers' PyTorch FID",
+    extractors.INCEPTION_LEGACY.name: "DAMSM's trunk on photographs, the papers' PyTorch FID",
     GOOGLENET_FILE: "image features of Char-CNN-RNN on photographs",
 }
 

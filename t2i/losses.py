@@ -1,8 +1,14 @@
 """The losses of the course, as pure functions of tensors."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from t2i.text import ImageFeatures, TextFeatures
+
+EPSILON = 1e-8  # under the norms of a cosine, as in the official code
 
 
 def real(logits: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -41,3 +47,83 @@ def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0) -> Tenso
     by_image = (margin + scores - right[:, None]).clamp(min=0)[other].sum()
     by_text = (margin + scores - right[None, :]).clamp(min=0)[other].sum()
     return (by_image + by_text) / scores.numel()
+
+
+class Gammas(NamedTuple):
+    """DAMSM's three temperatures: of a word's attention over regions, of a caption's best words, of the softmax over
+    captions (AttnGAN, equations 9, 10 and 11; section 4.1 gives the values)."""
+
+    attention: float = 4.0
+    words: float = 5.0
+    matching: float = 10.0
+
+
+GAMMAS = Gammas()
+
+
+class Matching(NamedTuple):
+    """DAMSM's four terms (AttnGAN, equations 12 and 13): words and whole sentences, each as a choice among the captions
+    of the batch (``captions``) and among its images (``images``)."""
+
+    words_captions: Tensor
+    words_images: Tensor
+    sentence_captions: Tensor
+    sentence_images: Tensor
+
+
+def region_attention(words: Tensor, mask: Tensor | None, regions: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
+    """Every caption looks at every image (AttnGAN, equations 7 to 9).
+
+    ``words`` (C, D, T) with ``mask`` (C, T), True in the padding, and ``regions`` (I, D, R). Each region first shares
+    its attention out among the words of a caption; then each word divides what it got among the regions, sharpened by
+    ``sharpness``, γ₁. Returns the contexts (I, C, T, D), the mean region that each word sees, and the attention
+    (I, R, C, T), which sums to one over R.
+    """
+    count, width, length = words.shape
+    flat = words.transpose(0, 1).reshape(width, count * length)
+    scores = (regions.transpose(1, 2) @ flat).unflatten(2, (count, length))
+    if mask is not None:
+        scores = scores.masked_fill(mask, -torch.inf)
+    attention = (sharpness * scores.softmax(dim=3)).softmax(dim=1)
+    contexts = attention.flatten(2).transpose(1, 2) @ regions.transpose(1, 2)
+    return contexts.unflatten(1, (count, length)), attention
+
+
+def words_similarity(image: ImageFeatures, text: TextFeatures, gammas: Gammas = GAMMAS) -> Tensor:
+    """How well the words of each caption are seen in each image: (I, C), log Σₜ exp(γ₂ cos(wordₜ, contextₜ)).
+
+    AttnGAN's equation 10 divides this by γ₂; the official code, and so every released weight, does not.
+    """
+    contexts, _ = region_attention(text.words, text.mask, image.regions.flatten(2), gammas.attention)
+    words = text.words.transpose(1, 2)  # (C, T, D)
+    norms = words.norm(dim=-1) * contexts.norm(dim=-1)
+    cosines = gammas.words * (words * contexts).sum(dim=-1) / norms.clamp(min=EPSILON)
+    if text.mask is not None:
+        cosines = cosines.masked_fill(text.mask, -torch.inf)
+    return cosines.logsumexp(dim=-1)
+
+
+def sentence_similarity(image: ImageFeatures, text: TextFeatures) -> Tensor:
+    """The cosine between the code of each image and each sentence: (I, C)."""
+    norms = image.code.norm(dim=1)[:, None] * text.sentence.norm(dim=1)
+    return image.code @ text.sentence.T / norms.clamp(min=EPSILON)
+
+
+def matching(similarity: Tensor, classes: Tensor | None, sharpness: float) -> tuple[Tensor, Tensor]:
+    """Cross entropy of the right caption among all, and of the right image among all; ``similarity`` (B, B) is of image
+    and caption, pair i being right.
+
+    Another pair of the same class (``classes`` (B,)) is left out: its caption may well be true of this image too.
+    """
+    scores = sharpness * similarity
+    if classes is not None:
+        same = classes[:, None] == classes
+        scores = scores.masked_fill(same.fill_diagonal_(False), -torch.inf)
+    right = torch.arange(len(scores), device=scores.device)
+    return F.cross_entropy(scores, right), F.cross_entropy(scores.T, right)
+
+
+def damsm(image: ImageFeatures, text: TextFeatures, classes: Tensor | None = None, gammas: Gammas = GAMMAS) -> Matching:
+    """The four terms of DAMSM over a batch of pairs; their sum is its loss."""
+    by_words = matching(words_similarity(image, text, gammas), classes, gammas.matching)
+    return Matching(*by_words, *matching(sentence_similarity(image, text), classes, gammas.matching))

@@ -1,51 +1,125 @@
 """Released checkpoints: read safely, checked key by key, and put into the course's own modules."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from t2i import checkpoint, paths
+from t2i import checkpoint, paths, pickles
 from t2i import config as configs
 from t2i.errors import UserError
+from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import ALPHABET
+from t2i.text.damsm import ImageEncoder, TextEncoder
 
-# Kind -> (variant, widths of the convolutions, data set) of the published Char-CNN-RNN encoders.
-CHAR_CNN_RNN = {
-    "char_cnn_rnn_birds_cvpr": ("cvpr", (384, 512, 256), "cub"),
-    "char_cnn_rnn_birds_icml": ("icml-gru", (384, 512, 512), "cub"),
-    "char_cnn_rnn_flowers_icml": ("icml-rnn", (384, 512, 512), "flowers"),
+VOCABULARIES = {"cub": 5_450, "coco": 27_297}  # words of the released captions.pickle files, <end> included
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One layout of released checkpoints: how to build our module, and what its parts are called in the file.
+
+    ``settings`` are the fields of our config that tell this release from others; ``renamed`` maps the beginnings of the
+    file's keys to ours, the first that fits being taken.
+    """
+
+    model: str
+    dataset: str
+    build: Callable[..., nn.Module]
+    settings: dict = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether its embedding has a row per word of a vocabulary."""
+        return "rnn" in self.settings
+
+    def key(self, official: str) -> str:
+        for theirs, ours in self.renamed.items():
+            if official.startswith(theirs):
+                return ours + official.removeprefix(theirs)
+        return official
+
+    def official(self, key: str) -> str:
+        """The inverse of :meth:`key`."""
+        for theirs, ours in self.renamed.items():
+            if key.startswith(ours):
+                return theirs + key.removeprefix(ours)
+        return key
+
+
+def _char_cnn_rnn(dataset: str, variant: str, channels: tuple[int, ...]) -> Kind:
+    settings = {"variant": variant, "channels": channels}
+    return Kind("char-cnn-rnn", dataset, lambda: CharCnnRnn(**settings), settings)
+
+
+def _rnn_encoder(dataset: str, rnn: str = "LSTM") -> Kind:
+    return Kind("damsm", dataset, lambda words: TextEncoder(words, rnn), {"rnn": rnn}, {"encoder.": "embedding."})
+
+
+def _cnn_encoder() -> Kind:
+    heads = {"emb_features.": "to_regions.", "emb_cnn_code.": "to_code."}
+    return Kind("damsm", "cub", lambda: ImageEncoder(trunks.InceptionTrunk()), {}, heads | {"": "trunk."})
+
+
+KINDS: dict[str, Kind] = {
+    "char_cnn_rnn_birds_cvpr": _char_cnn_rnn("cub", "cvpr", (384, 512, 256)),
+    "char_cnn_rnn_birds_icml": _char_cnn_rnn("cub", "icml-gru", (384, 512, 512)),
+    "char_cnn_rnn_flowers_icml": _char_cnn_rnn("flowers", "icml-rnn", (384, 512, 512)),
 }
-KINDS = tuple(CHAR_CNN_RNN)
+for _project in ("attngan", "dmgan"):
+    KINDS |= {
+        f"{_project}_cub_RNN_ENCODER": _rnn_encoder("cub"),
+        f"{_project}_coco_RNN_ENCODER": _rnn_encoder("coco"),
+        f"{_project}_RNN_ENCODER_gru": _rnn_encoder("cub", "GRU"),
+        f"{_project}_CNN_ENCODER": _cnn_encoder(),
+    }
 
 
-def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "official") -> nn.Module:
+def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "official", vocabulary=None) -> nn.Module:
     """The module of a released checkpoint, in eval mode; ``source`` is a path or a state dict in the official layout.
 
     ``mask`` chooses the attention mask of models that have one: ``"official"`` (as released, with its fault) or
-    ``"correct"``; Char-CNN-RNN has none. Raises :class:`UserError` for an unknown kind, a file that holds more than
-    tensors, and a checkpoint of another layout, alphabet or width, naming both sizes.
+    ``"correct"``; encoders have none. ``vocabulary`` is what a text encoder of words shall read with; without it, the
+    file must have as many words as the released one. Raises :class:`UserError` for an unknown kind, a file that holds
+    more than tensors, and a checkpoint of another layout, alphabet, vocabulary or width, naming both sizes.
     """
-    if kind not in KINDS:
-        raise UserError(f"There is no kind of checkpoint called {kind!r}", f"Choose one of: {', '.join(KINDS)}.")
-    if mask not in ("official", "correct"):
-        raise UserError(f"There is no mask called {mask!r}", "Choose official or correct.")
-    variant, channels, _ = CHAR_CNN_RNN[kind]
+    _known("kind of checkpoint", kind, KINDS)
+    _known("mask", mask, ("official", "correct"))
+    layout, name = KINDS[kind], "the state dict" if isinstance(source, Mapping) else source
     weights = source if isinstance(source, Mapping) else read(Path(source))
-    weights = {key.removeprefix("module."): torch.as_tensor(value) for key, value in weights.items()}
-    name = "the state dict" if isinstance(source, Mapping) else source
+    weights = {layout.key(key.removeprefix("module.")): torch.as_tensor(value) for key, value in weights.items()}
+    if layout.reads_words:
+        words = len(vocabulary) if vocabulary else VOCABULARIES[layout.dataset]
+        _check_vocabulary(weights, words, name, "the given" if vocabulary else f"the released {layout.dataset}")
+        module = layout.build(words)
+        module.vocabulary = vocabulary
+    else:
+        _check_alphabet(weights, name)
+        module = layout.build()
+    for key, value in module.state_dict().items():
+        if key.endswith("num_batches_tracked"):  # unknown to the PyTorch that saved the older releases
+            weights.setdefault(key, torch.zeros_like(value))
+    checkpoint.load_weights(module, weights, name, kind)
+    return module.eval()
+
+
+def _check_vocabulary(weights: dict[str, Tensor], expected: int, name, whose: str) -> None:
+    table = weights.get("embedding.weight")
+    if table is not None and len(table) != expected:
+        problem = f"{name}: the file's embedding has {len(table):,} words and {whose} vocabulary {expected:,}"
+        raise UserError(problem, "Give the captions.pickle that this encoder was trained with: --captions FILE.")
+
+
+def _check_alphabet(weights: dict[str, Tensor], name) -> None:
     first = weights.get("conv1.weight")
     if first is not None and first.ndim == 3 and first.shape[1] != len(ALPHABET):
-        raise UserError(
-            f"{name}: the file's alphabet has {first.shape[1]} characters, the encoder's {len(ALPHABET)}",
-            "Only encoders with the published alphabet can be read.",
-        )
-    encoder = CharCnnRnn(variant, channels)
-    checkpoint.load_weights(encoder, weights, name, kind)
-    return encoder.eval()
+        problem = f"{name}: the file's alphabet has {first.shape[1]} characters, the encoder's {len(ALPHABET)}"
+        raise UserError(problem, "Only encoders with the published alphabet can be read.")
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -55,36 +129,53 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} holds more than tensors, and was not opened", "Save its state_dict() alone."
-        ) from error
+        problem = f"{path} holds more than tensors, and was not opened"
+        raise UserError(problem, "Save its state_dict() alone.") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} cannot be read: it is cut short or no checkpoint", "Copy or download it anew."
-        ) from error
+        problem = f"{path} cannot be read: it is cut short or no checkpoint"
+        raise UserError(problem, "Copy or download it anew.") from error
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise UserError(f"{path} is no state dict", "Save the module's state_dict() alone.")
     return dict(weights)
 
 
-def import_run(kind: str, file: Path) -> Path:
+def import_run(kind: str, file: Path, captions: Path | None = None, image_encoder: Path | None = None) -> Path:
     """Write a released checkpoint as a run folder, ``$T2I_RUNS/<kind>``, and return it.
 
-    A text encoder imported so is given to a GAN with ``--text-encoder FOLDER``.
+    A text encoder imported so is given to a GAN with ``--text-encoder FOLDER``. One of words needs ``captions``, the
+    ``captions.pickle`` that it was trained with, and is judged together with ``image_encoder``, the released CNN
+    encoder; both are found by themselves under their released names beside ``file``.
     """
-    encoder = load(kind, file)
-    variant, channels, dataset = CHAR_CNN_RNN[kind]
-    settings = configs.load("char-cnn-rnn", dataset, "paper", variant=variant, channels=channels)
+    _known("kind of checkpoint", kind, KINDS)
+    layout, file = KINDS[kind], Path(file)
+    settings = configs.load(layout.model, layout.dataset, "paper", **layout.settings)
+    networks, extras = {"image": {}}, {}
+    if layout.reads_words:
+        captions = captions or _beside(file, "captions.pickle")
+        vocabulary = pickles.captions(captions).vocabulary if captions else None
+        networks["encoder"] = load(kind, file, vocabulary=vocabulary).state_dict()
+        image_encoder = image_encoder or _beside(file, file.name.replace("text_encoder", "image_encoder"))
+        if image_encoder:
+            networks["image"] = load("attngan_CNN_ENCODER", image_encoder).state_dict()
+        extras = {"vocabulary": vocabulary.words[1:] if vocabulary else None, "trunk": "inception-v3"}
+    elif layout.model == "damsm":
+        networks |= {"encoder": {}, "image": load(kind, file).state_dict()}
+        extras = {"vocabulary": None, "trunk": "inception-v3"}
+    else:
+        networks["encoder"] = load(kind, file).state_dict()
+        extras = {"image_features": "googlenet"}
     directory = paths.runs_root() / kind
-    state = {
-        "config": settings.to_dict(),
-        "step": 0,
-        "finished": True,
-        "networks": {"encoder": encoder.state_dict(), "image": {}},
-        "optimizers": {},
-        "ema": None,
-        "extras": {"image_features": "googlenet"},
-    }
+    state = {"config": settings.to_dict(), "step": 0, "finished": True, "networks": networks, "optimizers": {}}
     paths.write_json(directory / "config.json", settings.to_dict())
-    checkpoint.save(directory / "checkpoint.pt", state)
+    checkpoint.save(directory / "checkpoint.pt", state | {"ema": None, "extras": extras})
     return directory
+
+
+def _beside(file: Path, name: str) -> Path | None:
+    found = file.with_name(name)
+    return found if found != file and found.is_file() else None
+
+
+def _known(what: str, name: str, names) -> None:
+    if name not in names:
+        raise UserError(f"There is no {what} called {name!r}", f"Choose one of: {', '.join(names)}.")

@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from t2i import paths
 
@@ -57,5 +58,28 @@ def curves(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> Figure:
             axis.plot(log["step"], log[column], label=column)
         axis.set(title=title, xlabel="step")
         axis.legend(frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def word_maps(image: Tensor, words: Sequence[str], maps: Tensor, columns: int = 7, side: float = 1.3) -> Figure:
+    """Where each word looks: the picture (3, s, s) uint8, then once per word under its map of ``maps`` (T, h, w).
+
+    Each map has a scale of its own, black for its least value and the plain picture for its greatest.
+    """
+    rows = -(-(len(words) + 1) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * side, rows * (side + 0.25)), squeeze=False)
+    picture = image.permute(1, 2, 0).float() / 255
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    light = F.interpolate(
+        ((maps - low) / (high - low).clamp(min=1e-12))[:, None].float(), picture.shape[:2], mode="bilinear"
+    )
+    shown = [picture, *(picture * (0.12 + 0.88 * one[0])[..., None] for one in light)]
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, one, title in zip(axes.flat, shown, ["", *words], strict=False):
+        axis.imshow(one)
+        axis.set_title(title, fontsize=9, pad=3)
+    figure.subplots_adjust(left=0, right=1, top=0.9, bottom=0, wspace=0.04, hspace=0.3)
     plt.close(figure)
     return figure

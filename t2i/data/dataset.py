@@ -109,11 +109,15 @@ def wrong_indices(labels: np.ndarray, indices: Sequence[int], rng: np.random.Gen
 
     Labels that are unique per image give any other image. Raises :class:`UserError` where there is one class only.
     """
+    return of_other_classes(labels, labels[np.asarray(indices)], rng)
+
+
+def of_other_classes(labels: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each of ``classes`` (N,) a place in ``labels`` where another class stands, uniformly and with replacement."""
     if (labels == labels[0]).all():
         raise UserError("All images are of one class", "Wrong pairs need two: check the classes and the split.")
-    right = labels[np.asarray(indices)]
-    wrong = rng.integers(len(labels), size=len(right))
-    while (same := labels[wrong] == right).any():
+    wrong = rng.integers(len(labels), size=len(classes))
+    while (same := labels[wrong] == classes).any():
         wrong[same] = rng.integers(len(labels), size=same.sum())
     return wrong
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from t2i import data, device, results
 from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.data.images import to_uint8
-from t2i.metrics import attributes, conditioning, fidelity, protocols, retrieval
+from t2i.metrics import attributes, conditioning, encoders, fidelity, protocols, retrieval
 from t2i.training.image_features import Whitening, extractor, image_features
 from t2i.training.run import Run
 
@@ -17,17 +17,19 @@ from t2i.training.run import Run
 def evaluate(run: Run, protocol: str | None = None) -> dict:
     """Measure ``run`` on the unseen split of its data, write the record into the run folder and return it.
 
-    A text encoder is measured by zero-shot classification and retrieval; a generator by FID, IS and KID under
-    ``protocol`` (default: the one of its config), by attribute accuracy where attributes are known, and by how much of
-    both is lost when the captions are shuffled. The default protocol's record is ``result.json``, any other
-    ``result-<protocol>.json``. Raises :class:`UserError` for an unknown protocol and for missing weights.
+    Char-CNN-RNN is measured by zero-shot classification and retrieval, DAMSM by retrieval and R-precision; a generator
+    by FID, IS and KID under ``protocol`` (default: the one of its config), by attribute accuracy where attributes are
+    known, and by how much of both is lost when the captions are shuffled. The default protocol's record is
+    ``result.json``, any other ``result-<protocol>.json``. Raises :class:`UserError` for an unknown protocol and for
+    missing weights.
     """
     started = time.perf_counter()
     config = run.config
     index = data.read(config.dataset, config.root).sound()
     unseen = ImageTextDataset(index, "test", (config.image_size,), config.crop, config.resize, config.images_per_class)
     name = protocol or config.evaluation_protocol
-    metrics, extra = _encoder(run, unseen) if run.is_encoder else _generator(run, unseen, name)
+    measure = {"char-cnn-rnn": _char_cnn_rnn, "damsm": _damsm}.get(config.model, _generator)
+    metrics, extra = measure(run, unseen, name)
     settings = name if run.is_encoder else protocols.get(name)
     record = results.record(config, metrics, settings, extra, seconds=round(time.perf_counter() - started, 1))
     record["steps"] = run.state["step"]
@@ -53,7 +55,7 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
     return metrics, extra
 
 
-def _encoder(run: Run, unseen: ImageTextDataset) -> tuple[dict, dict]:
+def _char_cnn_rnn(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
     kind, embed = extractor(run.state["extras"]["image_features"])
     images = image_features(unseen, embed, torch.device(device.choose(run.config.device)))
     if weights := run.state["networks"]["image"]:
@@ -69,6 +71,17 @@ def _encoder(run: Run, unseen: ImageTextDataset) -> tuple[dict, dict]:
         "real_count": len(unseen),
     }
     return metrics, {"image_features": kind}
+
+
+def _damsm(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
+    seed, trials = run.config.seed, run.config.trials
+    with (
+        device.visiting(run.encoder, run.config.device) as text,
+        device.visiting(run.image_encoder, run.config.device) as image,
+    ):
+        metrics = encoders.retrieval(text, image, unseen, seed)
+        metrics |= encoders.real_r_precision(text, image, unseen, seed, trials)
+    return metrics | {"real_count": len(unseen)}, {"trunk": run.state["extras"]["trunk"]}
 
 
 def test_captions(unseen: ImageTextDataset, count: int, seed: int) -> tuple[list[str], np.ndarray]:

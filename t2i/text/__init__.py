@@ -1,5 +1,5 @@
-"""Text encoders: a caption becomes :class:`TextFeatures`."""
+"""Encoders: a caption becomes :class:`TextFeatures`, an image :class:`ImageFeatures` in the same space."""
 
-from t2i.text.features import TextFeatures
+from t2i.text.features import ImageFeatures, TextFeatures
 
-__all__ = ["TextFeatures"]
+__all__ = ["ImageFeatures", "TextFeatures"]

@@ -1,4 +1,4 @@
-"""What a text encoder hands to a generator."""
+"""What the encoders hand on: a batch of captions, and a batch of images in the captions' space."""
 
 from typing import NamedTuple
 
@@ -22,3 +22,10 @@ class TextFeatures(NamedTuple):
 
     def to(self, device) -> "TextFeatures":
         return TextFeatures(*(None if part is None else part.to(device) for part in self))
+
+
+class ImageFeatures(NamedTuple):
+    """A batch of images as DAMSM sees them: ``regions`` (B, 256, 17, 17) and one ``code`` (B, 256) for the whole."""
+
+    regions: Tensor
+    code: Tensor

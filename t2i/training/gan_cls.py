@@ -104,8 +104,7 @@ class GanCls(Recipe):
         }
 
     def extras(self) -> dict:
-        kept = self.encoder_run.state
-        return {"text_encoder": {"config": kept["config"], "weights": kept["networks"]["encoder"]}}
+        return {"text_encoder": self.encoder_run.as_text_encoder()}
 
     def settle(self, model: nn.Module) -> None:
         """Measure the statistics anew on generated batches: those of the live network belong to other weights than the

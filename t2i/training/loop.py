@@ -104,6 +104,8 @@ class _Beat:
             self.recipe.preview(
                 self.ema and self.ema.module, self.config.directory / "samples" / f"step_{step:07d}.png"
             )
+            if measured := self.recipe.validate():
+                self.log.write(step=step, **measured)
         if saved:
             self.save(step)
         if step - self.first == PROBE_STEPS:

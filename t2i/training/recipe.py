@@ -75,6 +75,10 @@ class Recipe:
         """Bring the batch-norm statistics of the averaged network ``model`` in line with its weights, before it is kept
         or drawn from."""
 
+    def validate(self) -> dict[str, float]:
+        """What the networks are worth on images that they do not train on, as lines of the log; by default nothing."""
+        return {}
+
     def preview(self, model: nn.Module | None, file: Path) -> None:
         """Save a sheet of samples; ``model`` is the averaged network."""
 

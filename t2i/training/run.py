@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from t2i import checkpoint, device, models
 from t2i import config as configs
 from t2i.config import Config
+from t2i.data.captions import Vocabulary
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError
-from t2i.text import TextFeatures
+from t2i.text import TextFeatures, trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
+from t2i.text.damsm import ImageEncoder, TextEncoder
 
 
 class Run:
@@ -44,13 +46,28 @@ class Run:
         return self.config.model not in models.NAMES
 
     @cached_property
-    def encoder(self) -> CharCnnRnn:
+    def encoder(self) -> nn.Module:
         """The text encoder that this run trained, or that its generator was trained with; in eval mode, frozen."""
-        file = self.directory / "checkpoint.pt"
-        if self.is_encoder:
-            return build_encoder(self.config, self.state["networks"]["encoder"], file)
-        kept = self.state["extras"]["text_encoder"]
-        return build_encoder(configs.from_dict(kept["config"]), kept["weights"], file)
+        kept = self.as_text_encoder() if self.is_encoder else self.state["extras"]["text_encoder"]
+        return text_encoder(configs.from_dict(kept["config"]), kept["weights"], kept["extras"], self._file)
+
+    @cached_property
+    def image_encoder(self) -> nn.Module:
+        """DAMSM's image encoder, in eval mode and frozen; :class:`UserError` where the run has none."""
+        weights = self.state["networks"].get("image")
+        if self.config.model != "damsm" or not weights:
+            raise UserError(f"{self.directory} holds no image encoder", "Name the folder of a damsm run.")
+        trunk = trunks.build(self.state["extras"]["trunk"], self.config.trunk_width, self.config.trunk_size)
+        return _ready(ImageEncoder(trunk), weights, self._file, "the image encoder")
+
+    def as_text_encoder(self) -> dict:
+        """What the checkpoint of a GAN keeps of its text encoder, so that its folder can be used alone."""
+        weights = self.state["networks"]["encoder"]
+        return {"config": self.state["config"], "weights": weights, "extras": self.state["extras"]}
+
+    @property
+    def _file(self) -> Path:
+        return self.directory / "checkpoint.pt"
 
     @cached_property
     def generator(self) -> nn.Module:
@@ -58,16 +75,13 @@ class Run:
         generator = models.from_config(self.config).generator
         averaged = self.state["ema"].items()
         weights = {key.removeprefix("module."): value for key, value in averaged if key != "n_averaged"}
-        checkpoint.load_weights(generator, weights, self.directory / "checkpoint.pt", "the generator")
-        return generator.eval().requires_grad_(False)
+        return _ready(generator, weights, self._file, "the generator")
 
     @cached_property
     def discriminators(self) -> nn.ModuleList:
         """The discriminators, one per image size, in eval mode."""
         discriminators = models.from_config(self.config).discriminators
-        weights = self.state["networks"]["discriminators"]
-        checkpoint.load_weights(discriminators, weights, self.directory / "checkpoint.pt", "the discriminators")
-        return discriminators.eval().requires_grad_(False)
+        return _ready(discriminators, self.state["networks"]["discriminators"], self._file, "the discriminators")
 
     def sample(self, captions: list[str], count: int = 1, seed: int = 0) -> Tensor:
         """``count`` pictures for each caption, in the captions' order: (len(captions) * count, 3, s, s) uint8.
@@ -109,8 +123,18 @@ class Run:
         return torch.cat(drawn)
 
 
-def build_encoder(config: Config, weights: dict, file: Path) -> CharCnnRnn:
-    """The text encoder that ``config`` describes, with ``weights`` read from ``file``; in eval mode and frozen."""
-    encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)
-    checkpoint.load_weights(encoder, weights, file, "the text encoder")
-    return encoder.eval().requires_grad_(False)
+def text_encoder(config: Config, weights: dict, extras: dict, file: Path) -> nn.Module:
+    """The text encoder that ``config`` describes, its ``weights`` and ``extras`` being those of ``file``."""
+    if not weights:
+        raise UserError(f"{file} holds no text encoder", "Import a released one as well: python -m t2i import --help")
+    if config.model == "char-cnn-rnn":
+        encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)
+    else:
+        encoder = TextEncoder(len(weights["embedding.weight"]), config.rnn)
+        encoder.vocabulary = None if extras["vocabulary"] is None else Vocabulary(extras["vocabulary"])
+    return _ready(encoder, weights, file, "the text encoder")
+
+
+def _ready(module: nn.Module, weights: dict, file: Path, what: str) -> nn.Module:
+    checkpoint.load_weights(module, weights, file, what)
+    return module.eval().requires_grad_(False)

@@ -40,9 +40,10 @@ def text_encoder_run(config: Config) -> Run:
     from t2i.training.loop import fit  # fit trains GANs too, and those come through here
 
     if config.text_encoder not in configs.MODELS:
-        run = Run.load(Path(config.text_encoder))
-        if not run.is_encoder:
-            raise UserError(f"{run.directory} holds no text encoder", "Name the folder of a char-cnn-rnn run.")
+        run, wanted = Run.load(Path(config.text_encoder)), configs.PAPER[config.model, config.dataset].text_encoder
+        if run.config.model != wanted:
+            problem = f"{run.directory} is a run of {run.config.model}, and {config.model} reads with {wanted}"
+            raise UserError(problem, f"Name the folder of a {wanted} run.")
         return run
     shared = {"root": config.root, "seed": config.seed, "device": config.device}
     return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))

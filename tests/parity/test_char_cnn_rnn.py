@@ -1,9 +1,8 @@
 """Char-CNN-RNN against the values of the published PyTorch port, in float32 and float64."""
 
-import numpy as np
 import pytest
 import torch
-from recipe import fill, golden
+from recipe import compare, fill, golden
 
 from t2i import official
 from t2i.text.char_cnn_rnn import CharCnnRnn
@@ -16,18 +15,7 @@ COUNTS = {"birds-cvpr": 1_814_144, "birds-icml": 4_045_184, "flowers-icml": 2_99
 
 def encoder_of(run: dict) -> CharCnnRnn:
     kind = f"char_cnn_rnn_{run['dataset']}_{run['model_type']}"
-    variant, channels, _ = official.CHAR_CNN_RNN[kind]
-    return official.load(kind, fill(CharCnnRnn(variant, channels), run["wscale"]))
-
-
-def compare(found: torch.Tensor, wanted: dict, tolerance: float) -> None:
-    """Shape, statistics and sixteen values, relative to the spread of the output."""
-    assert list(found.shape) == wanted["shape"]
-    found = found.double().flatten().numpy()
-    atol = tolerance * wanted["std"]
-    np.testing.assert_allclose(found[wanted["idx"]], wanted["values"], rtol=0, atol=atol)
-    np.testing.assert_allclose(found.mean(), wanted["mean"], rtol=0, atol=atol)
-    np.testing.assert_allclose(np.linalg.norm(found), wanted["l2"], rtol=tolerance)
+    return official.load(kind, fill(official.KINDS[kind].build(), run["wscale"]))
 
 
 def taps(encoder: CharCnnRnn, texts: list[str]) -> dict[str, torch.Tensor]:
@@ -62,7 +50,6 @@ def test_a_batch_gives_what_its_texts_give_alone(name):
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_parameter_counts(name):
-    variant, channels, _ = official.CHAR_CNN_RNN[f"char_cnn_rnn_{name.replace('-', '_')}"]
     with torch.device("meta"):
-        encoder = CharCnnRnn(variant, channels)
+        encoder = official.KINDS[f"char_cnn_rnn_{name.replace('-', '_')}"].build()
     assert sum(p.numel() for p in encoder.parameters()) == COUNTS[name]

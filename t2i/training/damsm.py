@@ -1,0 +1,139 @@
+"""DAMSM's pre-training (Xu et al., AttnGAN, CVPR 2018): captions and images learn to find each other."""
+
+import math
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from t2i import losses
+from t2i.data.captions import Vocabulary, pad, tokenise
+from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for
+from t2i.data.index import Example, Index
+from t2i.metrics import encoders
+from t2i.text import ImageFeatures, TextFeatures
+from t2i.text.damsm import ImageEncoder, TextEncoder, initialise
+from t2i.training.recipe import Recipe
+from t2i.training.trunks import trunk
+
+
+class Batch(NamedTuple):
+    """``images`` (B, 3, s, s), ``captions`` (B, T) with their ``lengths`` (B,), and ``classes`` (B,)."""
+
+    images: Tensor
+    captions: Tensor
+    lengths: Tensor
+    classes: Tensor
+
+
+class Damsm(Recipe):
+    """Adam on both encoders and the four matching losses of one batch of pairs.
+
+    The losses compare every caption with every image, so each process of a data-parallel run computes the whole batch,
+    as with Char-CNN-RNN.
+    """
+
+    def __init__(self, config, index, fabric):
+        super().__init__(config, index, fabric)
+        view = (config.image_size,), config.crop, config.resize, config.images_per_class
+        self.data = ImageTextDataset(index, "train", *view)
+        self.unseen = ImageTextDataset(index, "test", *view) if index.split("test") else None
+        self.vocabulary = vocabulary(index, config.captions_per_image)
+        self.captions = WordTable(self.data.examples, self.vocabulary, config.captions_per_image)
+        _ = self.data.cache  # decode now, not in the middle of the first step
+        self.batch_size = min(config.batch_size, len(self.data))
+        self.gammas = losses.Gammas(config.gamma_attention, config.gamma_words, config.gamma_matching)
+
+        self.trunk, network = trunk(config)
+        image, text = ImageEncoder(network), TextEncoder(len(self.vocabulary), config.rnn)
+        initialise(text, image)
+        text.vocabulary = self.vocabulary
+        self.text, self.image = self._add("encoder", text), self._add("image", image)
+
+    def _add(self, name: str, network: torch.nn.Module) -> torch.nn.Module:
+        learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        return self.add(name, network, torch.optim.Adam(learned, self.config.learning_rate, betas=(0.5, 0.999)))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.data) // self.batch_size
+
+    def total_steps(self) -> int:
+        return self.config.steps or self.config.epochs * self.steps_per_epoch
+
+    def batch(self, step: int) -> Batch:
+        indices = batch_indices(len(self.data), self.batch_size, self.config.seed, step)
+        (images,) = self.data.images(indices, rng_for(self.config.seed, step, "images"))
+        captions, lengths = self.captions.draw(indices, self.config.words, rng_for(self.config.seed, step, "captions"))
+        return Batch(images, captions, lengths, torch.from_numpy(self.data.labels[indices]))
+
+    def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        if step % self.steps_per_epoch == 0:  # the official code builds a new Adam for every epoch
+            for optimizer in self.optimizers.values():
+                optimizer.state.clear()
+        self.set_learning_rate(learning_rate(self.config, step // self.steps_per_epoch))
+        images, captions, classes = (self.to_device(x) for x in (batch.images, batch.captions, batch.classes))
+        terms = losses.damsm(
+            ImageFeatures(*(part.float() for part in self.image(images))),
+            _float(self.text(captions, batch.lengths)),
+            classes if self.config.class_mask else None,
+            self.gammas,
+        )
+        self._update(sum(terms))
+        return {"loss": sum(terms), "words": terms[0] + terms[1], "sentence": terms[2] + terms[3]}
+
+    def _update(self, loss: Tensor) -> None:
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        self.fabric.backward(loss)
+        clip_grad_norm_(self.networks["encoder"].parameters(), self.config.clip_norm)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+
+    def extras(self) -> dict:
+        return {"vocabulary": self.vocabulary.words[1:], "trunk": self.trunk}
+
+    def validate(self) -> dict[str, float]:
+        """Recall@1 among 100 on the unseen classes: what says when to stop."""
+        if self.unseen is None:
+            return {}
+        pair = [self.networks[name].eval() for name in ("encoder", "image")]
+        found = encoders.retrieval(*pair, self.unseen, self.config.seed, words=False)
+        for network in pair:
+            network.train()
+        return {f"unseen_{name}_recall": found[f"{name}_recall_at_1"] for name in ("captions", "images")}
+
+
+class WordTable:
+    """The word numbers of every caption of a set; captions without any word are passed over, as officially."""
+
+    def __init__(self, examples: list[Example], vocabulary: Vocabulary, limit: int):
+        self.numbers = [
+            [vocabulary.encode(caption) for caption in example.captions[:limit] if tokenise(caption)]
+            for example in examples
+        ]
+
+    def draw(self, indices: np.ndarray, words: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One caption for each image: (B, T) with T at most ``words``, and lengths (B,)."""
+        chosen = [self.numbers[index][rng.integers(len(self.numbers[index]))] for index in indices]
+        return pad(chosen, min(words, max(map(len, chosen))), rng)
+
+
+def vocabulary(index: Index, limit: int) -> Vocabulary:
+    """Every word of the first ``limit`` captions of the train images, then of the test images, as officially: words
+    that only test captions use have a row that nothing ever trains."""
+    examples = chain(index.split("train"), index.split("test"))
+    return Vocabulary.build(chain.from_iterable(example.captions[:limit] for example in examples))
+
+
+def learning_rate(config, epoch: int) -> float:
+    """Times 0.98 an epoch for as long as more than a tenth of the first rate is left."""
+    decays = math.ceil(math.log(0.1) / math.log(config.decay_per_epoch))
+    return config.learning_rate * config.decay_per_epoch ** min(epoch, decays)
+
+
+def _float(text: TextFeatures) -> TextFeatures:
+    return TextFeatures(text.words.float(), text.sentence.float(), text.mask)
