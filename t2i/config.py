@@ -130,6 +130,63 @@ class GanClsConfig(Config):
     halve_every: int = _because(100, "icml2016 scripts: decay_every, in epochs")
 
 
+# Law 2: a generator is a list of stages. A new hybrid is a new row.
+COMPOSITIONS: dict[str, tuple[str, ...]] = {
+    "attngan": ("attention", "attention"),
+    "dm-gan": ("memory", "memory"),
+    "attndm-gan": ("attention", "memory"),
+    "dmattn-gan": ("memory", "attention"),
+}
+
+
+@dataclass(frozen=True)
+class MultiStageConfig(Config):
+    """AttnGAN, DM-GAN and their hybrids; the numbers are those of DM-GAN's bird yml, where nothing else is said."""
+
+    refinements: tuple[str, ...] = _because((), "config.COMPOSITIONS")
+    crop: str = _because("box", "AttnGAN's code")
+    resize: str = _because("shorter", "AttnGAN's code: shorter side to 256 * 76 / 64")
+    image_size: int = _because(256, "AttnGAN: of the last stage; each before has half of it")
+    batch_size: int = _because(10, "DM-GAN's code")
+    epochs: int = _because(800, "DM-GAN's code")
+    ema_decay: float = _because(0.999, "AttnGAN's code")
+    text_encoder: str = _because("damsm", "AttnGAN, section 3; or the folder of an encoder's run")
+    noise_size: int = _because(100, "AttnGAN's code: Z_DIM")
+    condition_size: int = _because(100, "AttnGAN's code: CONDITION_DIM")
+    generator_width: int = _because(64, "DM-GAN's code: GF_DIM; the paper's N_r")
+    discriminator_width: int = _because(32, "DM-GAN's code: DF_DIM")
+    residual_blocks: int = _because(2, "DM-GAN's code: R_NUM")
+    norm: str = _because("spectral", "DM-GAN's code; AttnGAN's discriminators have batch norms")
+    words: int = _because(18, "AttnGAN's code: WORDS_NUM")
+    captions_per_image: int = _because(10, "AttnGAN's code: the first ten lines")
+    mask: str = _because("correct", "ours; official: the tiled mask, which the released weights were trained with")
+    damsm_weight: float = _because(5.0, "AttnGAN's code: LAMBDA; DM-GAN and the hybrids: λ₂")
+    damsm_scales: str = _because("last", "AttnGAN's and DM-GAN's code; all: every stage, as their papers read")
+    kl_weight: float = _because(1.0, "AttnGAN's code; DM-GAN and the hybrids: λ₁")
+    gamma_attention: float = _because(4.0, "AttnGAN's code: GAMMA1")
+    gamma_words: float = _because(5.0, "AttnGAN's code: GAMMA2")
+    gamma_matching: float = _because(10.0, "AttnGAN's code: GAMMA3")
+    evaluation_protocol: str = "fid30k-inception-tf"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sides of the images, small to large."""
+        return tuple(self.image_size >> k for k in reversed(range(1 + len(self.refinements))))
+
+
+def _multi_stage(name: str, dataset: str) -> MultiStageConfig:
+    """The published numbers of a composition; one that nobody published gets DM-GAN's."""
+    coco = dict(words=12, captions_per_image=5, residual_blocks=3, damsm_weight=50.0)
+    config = MultiStageConfig(name, dataset, refinements=COMPOSITIONS[name], **(coco if dataset == "coco" else {}))
+    if name == "attngan":
+        sizes = dict(generator_width=48, discriminator_width=96, batch_size=14, epochs=120)
+        birds = dict(generator_width=32, discriminator_width=64, batch_size=20, epochs=600)
+        return replace(config, norm="batch", **(sizes if dataset == "coco" else birds))
+    if dataset == "coco":
+        return replace(config, batch_size=16, epochs=200)
+    return replace(config, epochs=504) if name in ("attndm-gan", "dmattn-gan") else config
+
+
 def _papers() -> dict[tuple[str, str], Config]:
     """The published setting of every model on every data set.
 
@@ -146,7 +203,8 @@ def _papers() -> dict[tuple[str, str], Config]:
             gan = replace(gan, **widths, captions_averaged=3, epochs=200, halve_every=40)
             damsm = replace(damsm, epochs=100, words=15, captions_per_image=5)
         interpolating = replace(gan, model="gan-cls-int", interpolation_weight=1.0)
-        table.update({(config.model, dataset): config for config in (encoder, damsm, gan, interpolating)})
+        stages = [_multi_stage(name, dataset) for name in COMPOSITIONS]
+        table.update({(config.model, dataset): config for config in (encoder, damsm, gan, interpolating, *stages)})
     return table
 
 
@@ -163,6 +221,9 @@ _CHOICES = {
     "image_features": ("googlenet", "aviarynet1"),
     "rnn": ("LSTM", "GRU"),
     "trunk": ("inception-v3", "small"),
+    "norm": ("batch", "spectral"),
+    "mask": ("correct", "official"),
+    "damsm_scales": ("last", "all"),
 }
 
 # What a profile may change: sizes, widths, batch, length, sample counts, backbone; and the learning rate, because the
@@ -192,6 +253,16 @@ PROFILES: dict[str, dict[str, dict]] = {
             ema_decay=0.9,
             evaluation_protocol="fid200-aviarynet1",
         ),
+        "attngan": dict(
+            _LITTLE,
+            image_size=32,
+            batch_size=8,
+            steps=20,
+            generator_width=8,
+            discriminator_width=4,
+            ema_decay=0.9,
+            evaluation_protocol="fid200-aviarynet1",
+        ),
     },
     "cpu": {
         "char-cnn-rnn": dict(
@@ -211,6 +282,18 @@ PROFILES: dict[str, dict[str, dict]] = {
             sample_every=600,
             evaluation_protocol="fid2k-aviarynet1",
         ),
+        "attngan": dict(
+            image_size=32,
+            batch_size=16,
+            steps=1200,
+            learning_rate=3e-4,
+            generator_width=32,
+            discriminator_width=16,
+            ema_decay=0.998,
+            log_every=50,
+            sample_every=600,
+            evaluation_protocol="fid2k-aviarynet1",
+        ),
     },
     "gpu": {
         "char-cnn-rnn": dict(image_size=64, batch_size=30, steps=6000, image_features="aviarynet1"),
@@ -218,12 +301,14 @@ PROFILES: dict[str, dict[str, dict]] = {
         "gan-cls": dict(
             batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000, evaluation_protocol="fid2k-aviarynet1"
         ),
+        "attngan": dict(batch_size=16, steps=12000, sample_every=2000, evaluation_protocol="fid2k-aviarynet1"),
     },
     "paper": {},
 }
 for _rows in PROFILES.values():
     if "gan-cls" in _rows:
         _rows["gan-cls-int"] = _rows["gan-cls"]
+        _rows.update(dict.fromkeys(COMPOSITIONS, _rows["attngan"]))
 
 
 def _default_root(dataset: str, image_size: int) -> str:

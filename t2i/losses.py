@@ -34,6 +34,20 @@ def matching_aware(real_right: Tensor, real_wrong: Tensor, fake_right: Tensor, w
     return real(real_right) + wrong_weight * fake(real_wrong) + (1 - wrong_weight) * fake(fake_right)
 
 
+def two_headed(real_: Tensor, real_right: Tensor, fake_: Tensor, fake_right: Tensor, real_wrong: Tensor) -> Tensor:
+    """The discriminator's loss of AttnGAN and DM-GAN, from logits: (real, real with its sentence) are halved, the three
+    that shall be called fake (fake, fake with its sentence, real (B − 1,) with another's) are divided by three.
+
+    The papers print a sum over real and fake with ½ before everything and no wrong pairs; this is the code's.
+    """
+    return (real(real_) + real(real_right)) / 2 + (fake(fake_) + fake(fake_right) + fake(real_wrong)) / 3
+
+
+def kullback_leibler(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(μ, σ²) ‖ N(0, 1)) of the conditioning augmentation, (B, C) each, averaged over B and C."""
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
+
+
 def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0) -> Tensor:
     """The symmetric structured joint embedding (Reed et al., CVPR 2016, equations 3 to 5).
 

@@ -2,13 +2,13 @@
 
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from t2i import checkpoint, paths, pickles
+from t2i import checkpoint, models, official_names, paths, pickles
 from t2i import config as configs
 from t2i.errors import UserError
 from t2i.text import trunks
@@ -23,8 +23,9 @@ VOCABULARIES = {"cub": 5_450, "coco": 27_297}  # words of the released captions.
 class Kind:
     """One layout of released checkpoints: how to build our module, and what its parts are called in the file.
 
-    ``settings`` are the fields of our config that tell this release from others; ``renamed`` maps the beginnings of the
-    file's keys to ours, the first that fits being taken.
+    ``build`` takes the kind of ``mask`` and the number of ``words``, of which most need neither. ``settings`` are the
+    fields of our config that tell this release from others; ``renamed`` maps the beginnings of the file's keys to ours,
+    the first that fits being taken.
     """
 
     model: str
@@ -54,16 +55,28 @@ class Kind:
 
 def _char_cnn_rnn(dataset: str, variant: str, channels: tuple[int, ...]) -> Kind:
     settings = {"variant": variant, "channels": channels}
-    return Kind("char-cnn-rnn", dataset, lambda: CharCnnRnn(**settings), settings)
+    return Kind("char-cnn-rnn", dataset, lambda mask, words: CharCnnRnn(**settings), settings)
 
 
 def _rnn_encoder(dataset: str, rnn: str = "LSTM") -> Kind:
-    return Kind("damsm", dataset, lambda words: TextEncoder(words, rnn), {"rnn": rnn}, {"encoder.": "embedding."})
+    return Kind("damsm", dataset, lambda mask, words: TextEncoder(words, rnn), {"rnn": rnn}, {"encoder.": "embedding."})
 
 
 def _cnn_encoder() -> Kind:
     heads = {"emb_features.": "to_regions.", "emb_cnn_code.": "to_code."}
-    return Kind("damsm", "cub", lambda: ImageEncoder(trunks.InceptionTrunk()), {}, heads | {"": "trunk."})
+    return Kind("damsm", "cub", lambda mask, words: ImageEncoder(trunks.InceptionTrunk()), {}, heads | {"": "trunk."})
+
+
+def _generator(model: str, dataset: str) -> Kind:
+    config = configs.load(model, dataset)
+    build = lambda mask, words: models.from_config(replace(config, mask=mask)).generator  # noqa: E731
+    return Kind(model, dataset, build, {}, official_names.generator(config.residual_blocks))
+
+
+def _discriminator(model: str, dataset: str, scale: int) -> Kind:
+    config = configs.load(model, dataset)
+    build = lambda mask, words: models.from_config(config).discriminators[scale]  # noqa: E731
+    return Kind(model, dataset, build, {}, official_names.discriminator(scale, config.norm))
 
 
 KINDS: dict[str, Kind] = {
@@ -78,6 +91,10 @@ for _project in ("attngan", "dmgan"):
         f"{_project}_RNN_ENCODER_gru": _rnn_encoder("cub", "GRU"),
         f"{_project}_CNN_ENCODER": _cnn_encoder(),
     }
+    for _dataset in ("cub", "coco"):
+        _name, _model = f"{_project}_{_dataset}", {"attngan": "attngan", "dmgan": "dm-gan"}[_project]
+        KINDS |= {f"{_name}_G_NET": _generator(_model, _dataset)}
+        KINDS |= {f"{_name}_D_NET{64 << k}": _discriminator(_model, _dataset, k) for k in range(3)}
 
 
 def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "official", vocabulary=None) -> nn.Module:
@@ -93,19 +110,25 @@ def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "offi
     layout, name = KINDS[kind], "the state dict" if isinstance(source, Mapping) else source
     weights = source if isinstance(source, Mapping) else read(Path(source))
     weights = {layout.key(key.removeprefix("module.")): torch.as_tensor(value) for key, value in weights.items()}
+    words = len(vocabulary) if vocabulary else VOCABULARIES.get(layout.dataset)
     if layout.reads_words:
-        words = len(vocabulary) if vocabulary else VOCABULARIES[layout.dataset]
         _check_vocabulary(weights, words, name, "the given" if vocabulary else f"the released {layout.dataset}")
-        module = layout.build(words)
-        module.vocabulary = vocabulary
-    else:
-        _check_alphabet(weights, name)
-        module = layout.build()
+    _check_alphabet(weights, name)
+    module = empty(kind, mask, words)
     for key, value in module.state_dict().items():
         if key.endswith("num_batches_tracked"):  # unknown to the PyTorch that saved the older releases
-            weights.setdefault(key, torch.zeros_like(value))
-    checkpoint.load_weights(module, weights, name, kind)
+            weights.setdefault(key, torch.zeros(value.shape, dtype=value.dtype))
+    checkpoint.load_weights(module.to_empty(device="cpu"), weights, name, kind)
+    if layout.reads_words:
+        module.vocabulary = vocabulary
     return module.eval()
+
+
+def empty(kind: str, mask: str = "official", words: int | None = None) -> nn.Module:
+    """The module of ``kind`` on the meta device, which only knows shapes; ``words`` is the size of a vocabulary."""
+    layout = KINDS[kind]
+    with torch.device("meta"):
+        return layout.build(mask=mask, words=words or VOCABULARIES.get(layout.dataset))
 
 
 def _check_vocabulary(weights: dict[str, Tensor], expected: int, name, whose: str) -> None:

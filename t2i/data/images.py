@@ -104,7 +104,7 @@ def pyramid(crop: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
 def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
     """uint8 pictures (B, H, W, 3) as float (B, 3, H, W) in [-1, 1]."""
     batch = torch.from_numpy(np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)))
-    return batch.float().div_(127.5).sub_(1)
+    return from_uint8(batch)
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -113,3 +113,8 @@ def to_uint8(images: Tensor) -> Tensor:
     A thousandth is added before, so that rounding does not darken a real picture that comes from :func:`to_tensor`.
     """
     return ((images.detach().float() + 1) * 127.5 + 1e-3).clamp_(0, 255).to(torch.uint8)
+
+
+def from_uint8(images: Tensor) -> Tensor:
+    """uint8 images as float of the same shape in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from t2i import data, device, results
 from t2i.data.dataset import ImageTextDataset, rng_for
-from t2i.data.images import to_uint8
+from t2i.data.images import from_uint8, to_uint8
 from t2i.metrics import attributes, conditioning, encoders, fidelity, protocols, retrieval
 from t2i.training.image_features import Whitening, extractor, image_features
 from t2i.training.run import Run
@@ -39,13 +39,16 @@ def evaluate(run: Run, protocol: str | None = None) -> dict:
 
 
 def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dict]:
-    protocol = protocols.get(name)
-    captions, _ = test_captions(unseen, protocol.images, run.config.seed)
-    generated = run.generate(captions, seed=run.config.seed)
+    protocol, seed = protocols.get(name), run.config.seed
+    captions, numbers = test_captions(unseen, protocol.images, seed)
+    generated = run.generate(captions, seed=seed)
     metrics = fidelity.score(generated, real_images(unseen), protocol, device.choose(run.config.device))
     extra = {"shuffled_captions": "each picture is judged by the caption of another, drawn at random"}
-    shuffled = conditioning.shuffle(captions, run.config.seed)
-    metrics |= conditioning.matching_scores(run, unseen, run.config.seed)
+    order = np.array(conditioning.shuffle(range(len(captions)), seed))
+    shuffled = [captions[k] for k in order]
+    metrics |= conditioning.matching_scores(run, unseen, seed)
+    if run.reads_words:
+        metrics |= _r_precision(run, generated, captions, unseen.labels[numbers], order, unseen)
     if run.config.dataset == "aviary":
         right, wrong = (attributes.accuracy(generated, given) for given in (captions, shuffled))
         metrics |= {"body_accuracy": right["body"]["accuracy"], "body_accuracy_shuffled": wrong["body"]["accuracy"]}
@@ -53,6 +56,19 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
             attribute: row | {"shuffled": wrong[attribute]["accuracy"]} for attribute, row in right.items()
         }
     return metrics, extra
+
+
+def _r_precision(
+    run: Run, generated: Tensor, captions: list[str], classes: np.ndarray, order: np.ndarray, unseen
+) -> dict:
+    """R-precision with the captions that the pictures were drawn for, and with those of others (in ``order``)."""
+    with device.visiting(run.image_encoder, run.config.device) as image:
+        codes = torch.cat([encoders.image_codes(image, from_uint8(part)) for part in generated.split(100)])
+    with device.visiting(run.encoder, run.config.device) as text:
+        found = encoders.of_pictures(codes, captions, classes, text, unseen, run.config.seed)
+        dealt = [captions[k] for k in order]
+        wrong = encoders.of_pictures(codes, dealt, classes[order], text, unseen, run.config.seed)
+    return found | {"r_precision_shuffled": wrong["r_precision"]}
 
 
 def _char_cnn_rnn(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:

@@ -1,6 +1,10 @@
 """Pieces that several networks share."""
 
+from collections import OrderedDict
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Residual(nn.Module):
@@ -12,6 +16,90 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(x + self.body(x))
+
+
+def gated_residual(channels: int) -> Residual:
+    """The residual block from StackGAN++ on: a gated 3×3 convolution and a plain one, and nothing after the sum."""
+    body = nn.Sequential(
+        nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), nn.BatchNorm2d(2 * channels), nn.GLU(dim=1),
+        nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels),
+    )  # fmt: skip
+    return Residual(body, nn.Identity())
+
+
+class UpConv2d(nn.Conv2d):
+    """Nearest-neighbour doubling and a 3×3 convolution, without bias: (B, C, h, w) -> (B, out, 2h, 2w).
+
+    After doubling, every output pixel sees a 2×2 neighbourhood of the small picture, some of it two or four times over.
+    So the kernel's rows and columns can be summed first: four 2×2 kernels, one for each corner of a doubled pixel, read
+    the small picture, at 16 multiplications in place of 36. Equal up to rounding; ``fast = False`` takes the plain way.
+    """
+
+    fast = True
+
+    def __init__(self, channels: int, out: int):
+        super().__init__(channels, out, kernel_size=3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fast:
+            return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+        # (out, C, 3, 3) -> (4 * out, C, 2, 2), the corner (row, column) being the outermost of the first dimension
+        rows = _merge(self.weight, dim=2)
+        kernels = torch.cat([corner for row in rows for corner in _merge(row, dim=3)])
+        corners = F.conv2d(x, kernels, padding=1).unflatten(1, (2, 2, -1))  # one pixel too many along each side
+        height, width = x.shape[2:]
+        parts = [corners[:, i, j, :, i : i + height, j : j + width] for i in (0, 1) for j in (0, 1)]
+        doubled = torch.stack(parts, dim=-1).unflatten(-1, (2, 2))  # (B, out, h, w, row, column)
+        return doubled.permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3)
+
+
+def _merge(kernel: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Three taps as two, for the first and the second of the two pixels that a doubled pixel became."""
+    before, here, after = kernel.split(1, dim)
+    return torch.cat([before, here + after], dim), torch.cat([before + here, after], dim)
+
+
+def up_block(channels: int, out: int) -> nn.Sequential:
+    """Doubling, a 3×3 convolution to 2 · ``out`` channels, batch norm, and a gate that leaves ``out``."""
+    return nn.Sequential(
+        OrderedDict(conv=UpConv2d(channels, 2 * out), norm=nn.BatchNorm2d(2 * out), gate=nn.GLU(dim=1))
+    )
+
+
+def image_head(channels: int) -> nn.Sequential:
+    """Features to a picture in [-1, 1]."""
+    return nn.Sequential(nn.Conv2d(channels, 3, 3, padding=1, bias=False), nn.Tanh())
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A convolution whose weight is divided by its largest singular value, as estimated by power iteration.
+
+    Every forward pass makes one iteration, in eval mode too, as DM-GAN's code does (``torch.nn.utils.parametrizations``
+    iterates in train mode only, and several times at first). The gradient holds the two vectors fixed, each forward
+    pass at its own: the official code saves them by reference, which on a newer PyTorch than its own falsifies the
+    gradients of all but the last pass.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        rows, columns = self.weight.flatten(1).shape
+        self.register_buffer("u", _unit(torch.randn(rows)))
+        self.register_buffer("v", _unit(torch.randn(columns)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            matrix = self.weight.flatten(1)
+            with torch.no_grad():
+                v = _unit(matrix.T @ self.u)
+                u = _unit(matrix @ v)
+                self.u.copy_(u)
+                self.v.copy_(v)
+            weight = self.weight / torch.dot(u, matrix @ v)
+        return self._conv_forward(x, weight, self.bias)
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / (vector.norm() + 1e-12)
 
 
 def doublings(image_size: int) -> int:

@@ -35,7 +35,7 @@ class Generator(nn.Module):
 
     def __init__(self, sentence_size: int, text_size: int, image_size: int, noise_size: int, width: int):
         super().__init__()
-        self.noise_size = noise_size
+        self.noise_size, self.condition_size = noise_size, 0
         steps = doublings(image_size)
         widths = [width * max(1, 8 >> i) for i in range(steps)]
         self.text = nn.Sequential(nn.Linear(sentence_size, text_size), _leaky())

@@ -7,6 +7,11 @@ from torch import nn
 from t2i import config as configs
 from t2i.errors import UserError
 from t2i.models import gan_cls
+from t2i.models.discriminator import Discriminator
+from t2i.models.generator import Generator
+from t2i.models.initial import ConditioningAugmentation, SentenceStage
+from t2i.models.refinement import REFINEMENTS
+from t2i.text.damsm import WIDTH as TEXT_SIZE
 
 
 class Networks(NamedTuple):
@@ -26,7 +31,33 @@ def _gan_cls(config: configs.GanClsConfig) -> Networks:
     return networks
 
 
-BUILDERS = {"gan-cls": _gan_cls, "gan-cls-int": _gan_cls}
+def _stages(config: configs.MultiStageConfig) -> Networks:
+    """A generator made of the stages that ``configs.COMPOSITIONS`` lists, with a discriminator for each image size."""
+    width, sizes = config.generator_width, config.sizes
+    augmentation = ConditioningAugmentation(TEXT_SIZE, config.condition_size)
+    initial = SentenceStage(config.condition_size, config.noise_size, width, sizes[0])
+    refinements = [
+        REFINEMENTS[name](width, TEXT_SIZE, config.residual_blocks, config.mask) for name in config.refinements
+    ]
+    judges = [Discriminator(size, TEXT_SIZE, config.discriminator_width, config.norm) for size in sizes]
+    networks = Networks(Generator(augmentation, initial, refinements, width, config.noise_size), nn.ModuleList(judges))
+    for network in networks:
+        initialise(network)
+    return networks
+
+
+def initialise(network: nn.Module) -> None:
+    """Orthogonal convolutions and linear maps, gains N(1, 0.02); biases zero where the official code sets them."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            nn.init.orthogonal_(module.weight)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+BUILDERS = {"gan-cls": _gan_cls, "gan-cls-int": _gan_cls} | dict.fromkeys(configs.COMPOSITIONS, _stages)
 NAMES = tuple(BUILDERS)
 
 

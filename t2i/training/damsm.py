@@ -1,23 +1,20 @@
 """DAMSM's pre-training (Xu et al., AttnGAN, CVPR 2018): captions and images learn to find each other."""
 
 import math
-from itertools import chain
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from t2i import losses
-from t2i.data.captions import Vocabulary, pad, tokenise
 from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for
-from t2i.data.index import Example, Index
 from t2i.metrics import encoders
-from t2i.text import ImageFeatures, TextFeatures
+from t2i.text import ImageFeatures
 from t2i.text.damsm import ImageEncoder, TextEncoder, initialise
 from t2i.training.recipe import Recipe
 from t2i.training.trunks import trunk
+from t2i.training.words import WordTable, vocabulary
 
 
 class Batch(NamedTuple):
@@ -78,7 +75,7 @@ class Damsm(Recipe):
         images, captions, classes = (self.to_device(x) for x in (batch.images, batch.captions, batch.classes))
         terms = losses.damsm(
             ImageFeatures(*(part.float() for part in self.image(images))),
-            _float(self.text(captions, batch.lengths)),
+            self.text(captions, batch.lengths).float(),
             classes if self.config.class_mask else None,
             self.gammas,
         )
@@ -107,33 +104,7 @@ class Damsm(Recipe):
         return {f"unseen_{name}_recall": found[f"{name}_recall_at_1"] for name in ("captions", "images")}
 
 
-class WordTable:
-    """The word numbers of every caption of a set; captions without any word are passed over, as officially."""
-
-    def __init__(self, examples: list[Example], vocabulary: Vocabulary, limit: int):
-        self.numbers = [
-            [vocabulary.encode(caption) for caption in example.captions[:limit] if tokenise(caption)]
-            for example in examples
-        ]
-
-    def draw(self, indices: np.ndarray, words: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """One caption for each image: (B, T) with T at most ``words``, and lengths (B,)."""
-        chosen = [self.numbers[index][rng.integers(len(self.numbers[index]))] for index in indices]
-        return pad(chosen, min(words, max(map(len, chosen))), rng)
-
-
-def vocabulary(index: Index, limit: int) -> Vocabulary:
-    """Every word of the first ``limit`` captions of the train images, then of the test images, as officially: words
-    that only test captions use have a row that nothing ever trains."""
-    examples = chain(index.split("train"), index.split("test"))
-    return Vocabulary.build(chain.from_iterable(example.captions[:limit] for example in examples))
-
-
 def learning_rate(config, epoch: int) -> float:
     """Times 0.98 an epoch for as long as more than a tenth of the first rate is left."""
     decays = math.ceil(math.log(0.1) / math.log(config.decay_per_epoch))
     return config.learning_rate * config.decay_per_epoch ** min(epoch, decays)
-
-
-def _float(text: TextFeatures) -> TextFeatures:
-    return TextFeatures(text.words.float(), text.sentence.float(), text.mask)

@@ -11,10 +11,11 @@ from t2i import device, losses, models, plots
 from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for, wrong_indices
 from t2i.data.images import to_uint8
 from t2i.text import TextFeatures
+from t2i.training.encoders import encoder_run
 from t2i.training.recipe import Recipe, frozen
-from t2i.training.sentences import SentenceTable, text_encoder_run
+from t2i.training.sentences import SentenceTable
+from t2i.training.settling import settle
 
-SETTLING_BATCHES = 20
 SHEET = 6  # captions (rows) and noises (columns) of the sheets saved while training
 
 
@@ -40,7 +41,7 @@ class GanCls(Recipe):
 
     def __init__(self, config, index, fabric):
         super().__init__(config, index, fabric)
-        self.encoder_run = text_encoder_run(config)
+        self.encoder_run = encoder_run(config)
         encoder = self.encoder_run.encoder
         size = (config.image_size,)
         self.data = ImageTextDataset(index, "train", size, config.crop, config.resize, config.images_per_class)
@@ -104,26 +105,17 @@ class GanCls(Recipe):
         }
 
     def extras(self) -> dict:
-        return {"text_encoder": self.encoder_run.as_text_encoder()}
+        return {"text_encoder": self.encoder_run.as_encoder()}
 
     def settle(self, model: nn.Module) -> None:
-        """Measure the statistics anew on generated batches: those of the live network belong to other weights than the
-        averaged ones, and where a run is short the difference is most of the picture."""
-        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over all batches that follow
-        model.train()
-        with torch.inference_mode(), self.fabric.autocast():
-            for k in range(SETTLING_BATCHES):
-                draws = rng_for(self.config.seed, k, "settling")
-                sentence = self.sentences.average(draws.integers(len(self.data), size=self.batch_size), 1, draws)
-                text = TextFeatures(None, self.to_device(sentence), None)
-                model(self.to_device(self._noise(draws, self.batch_size)), text)
-        model.eval()
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        def draw(k: int) -> None:
+            rng = rng_for(self.config.seed, k, "settling")
+            sentence = self.sentences.average(rng.integers(len(self.data), size=self.batch_size), 1, rng)
+            text = TextFeatures(None, self.to_device(sentence), None)
+            model(self.to_device(self._noise(rng, self.batch_size)), text)
+
+        with self.fabric.autocast():
+            settle(model, draw)
 
     def preview(self, model: nn.Module, file: Path) -> None:
         with torch.inference_mode(), self.fabric.autocast():

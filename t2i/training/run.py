@@ -15,7 +15,8 @@ from t2i.data.captions import Vocabulary
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError
-from t2i.text import TextFeatures, trunks
+from t2i.models.generator import Generated
+from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.damsm import ImageEncoder, TextEncoder
 
@@ -48,22 +49,39 @@ class Run:
     @cached_property
     def encoder(self) -> nn.Module:
         """The text encoder that this run trained, or that its generator was trained with; in eval mode, frozen."""
-        kept = self.as_text_encoder() if self.is_encoder else self.state["extras"]["text_encoder"]
-        return text_encoder(configs.from_dict(kept["config"]), kept["weights"], kept["extras"], self._file)
+        kept = self.as_encoder()
+        config, weights = configs.from_dict(kept["config"]), kept["weights"]
+        if not weights:
+            problem = f"{self._file} holds no text encoder"
+            raise UserError(problem, "Import a released one as well: python -m t2i import --help")
+        if config.model == "char-cnn-rnn":
+            encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)
+        else:
+            encoder, words = TextEncoder(len(weights["embedding.weight"]), config.rnn), kept["extras"]["vocabulary"]
+            encoder.vocabulary = None if words is None else Vocabulary(words)
+        return _ready(encoder, weights, self._file, "the text encoder")
 
     @cached_property
     def image_encoder(self) -> nn.Module:
-        """DAMSM's image encoder, in eval mode and frozen; :class:`UserError` where the run has none."""
-        weights = self.state["networks"].get("image")
-        if self.config.model != "damsm" or not weights:
+        """DAMSM's image encoder, likewise; :class:`UserError` where the run has none."""
+        kept = self.as_encoder()
+        config = configs.from_dict(kept["config"])
+        if config.model != "damsm" or not kept["image"]:
             raise UserError(f"{self.directory} holds no image encoder", "Name the folder of a damsm run.")
-        trunk = trunks.build(self.state["extras"]["trunk"], self.config.trunk_width, self.config.trunk_size)
-        return _ready(ImageEncoder(trunk), weights, self._file, "the image encoder")
+        trunk = trunks.build(kept["extras"]["trunk"], config.trunk_width, config.trunk_size)
+        return _ready(ImageEncoder(trunk), kept["image"], self._file, "the image encoder")
 
-    def as_text_encoder(self) -> dict:
-        """What the checkpoint of a GAN keeps of its text encoder, so that its folder can be used alone."""
-        weights = self.state["networks"]["encoder"]
-        return {"config": self.state["config"], "weights": weights, "extras": self.state["extras"]}
+    @property
+    def reads_words(self) -> bool:
+        """Whether the run's encoders are DAMSM's."""
+        return self.as_encoder()["config"]["model"] == "damsm"
+
+    def as_encoder(self) -> dict:
+        """The run's encoders, as the checkpoint of a GAN keeps them so that its folder can be used alone."""
+        if not self.is_encoder:
+            return self.state["extras"]["text_encoder"]
+        weights, image = (self.state["networks"][name] for name in ("encoder", "image"))
+        return {"config": self.state["config"], "weights": weights, "image": image, "extras": self.state["extras"]}
 
     @property
     def _file(self) -> Path:
@@ -89,12 +107,12 @@ class Run:
         Picture k of every caption is made from the same noise, so that the captions can be compared column by column.
         Raises :class:`UserError` for a caption that the text encoder cannot read.
         """
-        noise = self._noise(count, seed).repeat(len(captions), 1)
-        return self._draw([caption for caption in captions for _ in range(count)], noise)
+        noise = [part.repeat(len(captions), 1) for part in self.noise(count, seed)]
+        return self.draw([caption for caption in captions for _ in range(count)], *noise).images[-1]
 
     def generate(self, captions: list[str], seed: int = 0) -> Tensor:
         """One picture for each caption, each from noise of its own: (len(captions), 3, s, s) uint8."""
-        return self._draw(captions, self._noise(len(captions), seed))
+        return self.draw(captions, *self.noise(len(captions), seed)).images[-1]
 
     @torch.inference_mode()
     def encode(self, captions: list[str], batch_size: int = 512) -> Tensor:
@@ -103,36 +121,32 @@ class Run:
         with device.visiting(self.encoder, self.config.device) as encoder:
             return torch.cat([encoder.encode(part).cpu() for part in parts])
 
-    def _noise(self, count: int, seed: int) -> Tensor:
+    def noise(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """What ``count`` pictures are drawn from: noise (count, Z), and the conditioning augmentation's (count, C)."""
         if self.is_encoder:
             problem = f"{self.directory} holds a text encoder, which draws nothing"
             raise UserError(problem, "Name the folder of a GAN with --run.")
-        shape = (count, self.generator.noise_size)
-        return torch.from_numpy(rng_for(seed, 0, "sample").standard_normal(shape, dtype=np.float32))
+        sizes = {"sample": self.generator.noise_size, "augmentation": self.generator.condition_size}
+        return tuple(
+            torch.from_numpy(rng_for(seed, 0, stream).standard_normal((count, size), dtype=np.float32))
+            for stream, size in sizes.items()
+        )
 
     @torch.inference_mode()
-    def _draw(self, captions: list[str], noise: Tensor, batch_size: int = 100) -> Tensor:
-        distinct = list(dict.fromkeys(captions))
-        place = {caption: number for number, caption in enumerate(distinct)}
-        text = TextFeatures(None, self.encode(distinct)[[place[caption] for caption in captions]], None)
-        with device.visiting(self.generator, self.config.device) as generator:
-            place, drawn = next(generator.parameters()).device, []
+    def draw(self, captions: list[str], noise: Tensor, eps: Tensor, batch_size: int = 100) -> Generated:
+        """Pictures for captions from given noise: images uint8, small to large, and every stage's attention over the
+        words, padded to the longest caption of its batch; all on the CPU."""
+        images, encoder, generator = [], self.encoder, self.generator
+        with device.visiting(encoder, self.config.device), device.visiting(generator, self.config.device):
+            place = next(generator.parameters()).device
             for part in torch.arange(len(captions)).split(batch_size):
-                made = generator(noise[part].to(place), text.select(part).to(place))
-                drawn.append(to_uint8(made.images[-1]).cpu())
-        return torch.cat(drawn)
-
-
-def text_encoder(config: Config, weights: dict, extras: dict, file: Path) -> nn.Module:
-    """The text encoder that ``config`` describes, its ``weights`` and ``extras`` being those of ``file``."""
-    if not weights:
-        raise UserError(f"{file} holds no text encoder", "Import a released one as well: python -m t2i import --help")
-    if config.model == "char-cnn-rnn":
-        encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)
-    else:
-        encoder = TextEncoder(len(weights["embedding.weight"]), config.rnn)
-        encoder.vocabulary = None if extras["vocabulary"] is None else Vocabulary(extras["vocabulary"])
-    return _ready(encoder, weights, file, "the text encoder")
+                distinct = list(dict.fromkeys(captions[i] for i in part))
+                rows = [distinct.index(captions[i]) for i in part]
+                text = encoder.features(distinct).select(torch.tensor(rows))
+                made = generator(noise[part].to(place), text, eps[part].to(place))
+                images.append([to_uint8(size).cpu() for size in made.images])
+        attention = [stage.cpu() for stage in made.attention] if len(images) == 1 else []
+        return Generated([torch.cat(sizes) for sizes in zip(*images, strict=True)], attention, None, None, 0.0)
 
 
 def _ready(module: nn.Module, weights: dict, file: Path, what: str) -> nn.Module:

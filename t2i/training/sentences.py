@@ -1,18 +1,13 @@
 """Sentence vectors of a whole data set, encoded once: the encoder is frozen while a GAN trains."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from t2i import config as configs
-from t2i.config import Config
 from t2i.device import visiting
-from t2i.errors import UserError
 from t2i.text.char_cnn_rnn import CharCnnRnn
-from t2i.training.run import Run
 
 
 class SentenceTable:
@@ -32,18 +27,3 @@ class SentenceTable:
         """For each image the mean of ``count`` of its captions, drawn with replacement: (B, N_s)."""
         picks = (rng.random((len(indices), count)) * self.counts[indices, None]).astype(np.int64)
         return self.vectors[torch.from_numpy(self.starts[indices, None] + picks)].mean(dim=1)
-
-
-def text_encoder_run(config: Config) -> Run:
-    """The trained text encoder of ``config``: the run in the folder that it names, or the one that belongs to the same
-    data, profile and seed, which is trained first if need be."""
-    from t2i.training.loop import fit  # fit trains GANs too, and those come through here
-
-    if config.text_encoder not in configs.MODELS:
-        run, wanted = Run.load(Path(config.text_encoder)), configs.PAPER[config.model, config.dataset].text_encoder
-        if run.config.model != wanted:
-            problem = f"{run.directory} is a run of {run.config.model}, and {config.model} reads with {wanted}"
-            raise UserError(problem, f"Name the folder of a {wanted} run.")
-        return run
-    shared = {"root": config.root, "seed": config.seed, "device": config.device}
-    return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))

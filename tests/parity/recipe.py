@@ -30,6 +30,8 @@ def weight(key: str, shape: tuple[int, ...], scale: str) -> torch.Tensor:
     if len(shape) > 1:
         factor = np.float32(0.05 if scale == "fixed" else 1 / np.sqrt(np.prod(shape[1:])))
         drawn = (drawn * factor * np.float32(np.sqrt(2))) if scale == "he" else drawn * factor
+    elif leaf.endswith(("_u", "_v")):
+        drawn = drawn / np.float32(np.sqrt(np.sum(drawn.astype(np.float64) ** 2)))
     elif leaf == "running_var":
         drawn = np.float32(1) + np.float32(0.1) * np.abs(drawn)
     else:
@@ -53,18 +55,21 @@ def make_captions(lengths: list[int], words: int, vocabulary: int = 5450) -> tor
     return torch.from_numpy(captions.astype(np.int64))
 
 
-def fill(module: torch.nn.Module, scale: str, kind: str | None = None) -> dict[str, torch.Tensor]:
-    """A state dict for ``module`` made by the recipe; with ``kind`` in the official layout, under the official keys."""
-    layout = official.KINDS[kind] if kind else None
-    names = {key: layout.official(key) if layout else key for key in module.state_dict()}
-    return {names[key]: weight(names[key], tuple(tensor.shape), scale) for key, tensor in module.state_dict().items()}
+def fill(kind: str, scale: str) -> dict[str, torch.Tensor]:
+    """A state dict in the official layout ``kind``, made by the recipe."""
+    shapes = {
+        official.KINDS[kind].official(key): tensor.shape for key, tensor in official.empty(kind).state_dict().items()
+    }
+    return {name: weight(name, tuple(shape), scale) for name, shape in shapes.items()}
 
 
 def compare(found: torch.Tensor, wanted: dict, tolerance: float) -> None:
-    """Shape, statistics and sixteen values, relative to the spread of the output (to its size, for a single number)."""
+    """Shape, norm, and either statistics and sixteen values or the sum, relative to the spread of what was recorded."""
     assert list(found.shape) == wanted["shape"]
     found = found.detach().double().flatten().numpy()
-    atol = tolerance * (wanted["std"] or abs(wanted["mean"]))
+    np.testing.assert_allclose(np.linalg.norm(found), wanted["l2"], rtol=tolerance)
+    if "values" not in wanted:
+        return np.testing.assert_allclose(found.sum(), wanted["sum"], rtol=0, atol=tolerance * np.abs(found).sum())
+    atol = tolerance * (wanted["std"] or abs(wanted["mean"]))  # a single number has no spread
     np.testing.assert_allclose(found[wanted["idx"]], wanted["values"], rtol=0, atol=atol)
     np.testing.assert_allclose(found.mean(), wanted["mean"], rtol=0, atol=atol)
-    np.testing.assert_allclose(np.linalg.norm(found), wanted["l2"], rtol=tolerance)

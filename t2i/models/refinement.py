@@ -1,0 +1,83 @@
+"""The refinement stages: features and words become features of twice the size."""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from t2i.models.attention import attend
+from t2i.models.blocks import gated_residual, up_block
+from t2i.text import TextFeatures
+
+
+class Refinement(nn.Module):
+    """What all refinements share: words are read, residual blocks digest the pair, and one block doubles.
+
+    A kind of stage says in :meth:`read` what is put beside the features. ``width`` channels come in and go out.
+    """
+
+    def __init__(self, width: int, residual_blocks: int):
+        super().__init__()
+        self.residual = nn.Sequential(*(gated_residual(2 * width) for _ in range(residual_blocks)))
+        self.up = up_block(2 * width, width)
+
+    def read(self, features: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor]:
+        """(B, width, h, w) -> (B, 2 · width, h, w) and the attention (B, T, h, w)."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor, float]:
+        """(B, width, h, w) -> (B, width, 2h, 2w), the attention, and the stage's own loss term (none here)."""
+        both, attention = self.read(features, text)
+        return self.up(self.residual(both)), attention, 0.0
+
+
+class AttentionRefinement(Refinement):
+    """AttnGAN's stage: each pixel gets a mean of the words, weighted by how well they fit it (equation 2)."""
+
+    def __init__(self, width: int, text_size: int, residual_blocks: int, mask: str):
+        super().__init__(width, residual_blocks)
+        self.mask = mask
+        self.key = nn.Conv2d(text_size, width, kernel_size=1, bias=False)
+
+    def read(self, features: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor]:
+        words = self.key(text.words[..., None]).squeeze(3)  # keys and values are the same here
+        context, attention = attend(features, words, words, text.mask, self.mask)
+        return torch.cat([features, context], dim=1), attention
+
+
+class MemoryRefinement(Refinement):
+    """DM-GAN's stage: words are written into a memory that depends on the picture, and each pixel reads from it.
+
+    Memory writing (equations 1 to 3 of the paper): a gate of one number per word weighs the word against the mean of
+    the picture's features. Key addressing and value reading (4, 5); a response gate decides, pixel by pixel, how much
+    of what was read replaces the features (6). ``width`` is the paper's N_r, the memory has N_m = 2 · ``width``.
+    """
+
+    def __init__(self, width: int, text_size: int, residual_blocks: int, mask: str):
+        super().__init__(width, residual_blocks)
+        self.mask, memory = mask, 2 * width
+        self.word_gate = nn.Linear(text_size, 1, bias=False)
+        self.image_gate = nn.Linear(width, 1, bias=False)
+        self.write_image, self.write_word = _map(width, memory), _map(text_size, memory)
+        self.key, self.value = _map(memory, width), _map(memory, width)
+        self.response_gate = nn.Conv2d(memory, 1, kernel_size=1)
+
+    def write(self, features: Tensor, words: Tensor) -> Tensor:
+        """(B, width, h, w) and (B, N_w, T) -> the memory (B, 2 · width, T)."""
+        mean = features.detach().mean(dim=(2, 3))  # the code detaches it, which the paper does not say
+        gate = torch.sigmoid(self.word_gate(words.transpose(1, 2)) + self.image_gate(mean)[:, None]).transpose(1, 2)
+        return self.write_word(words) * gate + self.write_image(mean[:, :, None]) * (1 - gate)
+
+    def read(self, features: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor]:
+        memory = self.write(features, text.words)
+        found, attention = attend(features, self.key(memory), self.value(memory), text.mask, self.mask)
+        gate = torch.sigmoid(self.response_gate(torch.cat([features, found], dim=1)))
+        features = features * (1 - gate) + found * gate
+        return torch.cat([features, features], dim=1), attention  # twice the same, so that the rest is as in AttnGAN
+
+
+def _map(channels: int, out: int) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(conv=nn.Conv1d(channels, out, kernel_size=1), act=nn.ReLU()))
+
+
+REFINEMENTS = {"attention": AttentionRefinement, "memory": MemoryRefinement}

@@ -1,0 +1,23 @@
+"""The encoders that a GAN reads and is judged with: a run of its own."""
+
+from pathlib import Path
+
+from t2i import config as configs
+from t2i.config import Config
+from t2i.errors import UserError
+from t2i.training.run import Run
+
+
+def encoder_run(config: Config) -> Run:
+    """The trained text encoder of ``config``: the run in the folder that it names, or the one that belongs to the same
+    data, profile and seed, which is trained first if need be."""
+    from t2i.training.loop import fit  # fit trains GANs too, and those come through here
+
+    if config.text_encoder not in configs.MODELS:
+        run, wanted = Run.load(Path(config.text_encoder)), configs.PAPER[config.model, config.dataset].text_encoder
+        if run.config.model != wanted:
+            problem = f"{run.directory} is a run of {run.config.model}, and {config.model} reads with {wanted}"
+            raise UserError(problem, f"Name the folder of a {wanted} run.")
+        return run
+    shared = {"root": config.root, "seed": config.seed, "device": config.device}
+    return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))
