@@ -1,0 +1,60 @@
+"""Two whole training steps, every D and then G, with Adam and the average of the weights, against the official code."""
+
+import pytest
+import torch
+from recipe import golden, make_input
+from test_generators import MODELS, inputs, module
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from t2i import config as configs
+from t2i import official
+from t2i.training.multi_stage import Judgement, generator_terms
+from t2i.training.recipe import frozen
+
+SIZES = (64, 128, 256)
+TOLERANCE = 0.01  # Adam turns float32 noise in small gradients into steps of full length
+
+
+def total(module: torch.nn.Module) -> float:
+    return sum(parameter.double().abs().sum().item() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("project", MODELS)
+def test_two_steps(project):
+    recorded, config = golden(f"{project}_train_step"), configs.load(MODELS[project], "cub")
+    generator = module(f"{project}_cub_G_NET", "fanin").train()
+    judges = torch.nn.ModuleList(module(f"{project}_cub_D_NET{size}", "fanin").train() for size in SIZES)
+    image_encoder = module(f"{project}_CNN_ENCODER", "fanin").requires_grad_(False)
+    g_adam, d_adam = (
+        torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.5, 0.999))
+        for network in (generator, judges)
+    )
+    ema = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    ema.update_parameters(generator)
+    noise, text, eps = inputs(recorded, "float")
+    reals = [make_input("real", [len(noise), 3, size, size], 0.5, 1.0) for size in SIZES]
+    for wanted in recorded["runs"][0]["iterations"]:
+        made = generator(noise, text, eps)
+        d_losses = Judgement(judges)(reals, [image.detach() for image in made.images], text.sentence)
+        d_adam.zero_grad()
+        d_losses.sum().backward()
+        d_adam.step()
+        with frozen(judges):
+            terms = generator_terms(config, judges, image_encoder, made, text, torch.tensor(recorded["class_ids"]))
+        g_adam.zero_grad()
+        sum(terms.values()).backward()
+        g_adam.step()
+        ema.update_parameters(generator)
+
+        for k, loss in enumerate(d_losses):
+            assert loss.item() == pytest.approx(wanted[f"errD{k}"]["mean"], rel=TOLERANCE)
+        without = sum(term for name, term in terms.items() if name != "kl").item()
+        assert without == pytest.approx(wanted["errG_without_kl"]["mean"], rel=TOLERANCE)
+        assert terms["kl"].item() == pytest.approx(wanted["kl"]["mean"], rel=1e-4)
+        names = official.KINDS[f"{project}_cub_G_NET"].official
+        for key, parameter in generator.named_parameters():
+            assert parameter.grad.norm().item() == pytest.approx(wanted["G_grad_l2"][names(key)], rel=0.03), key
+        assert total(generator) == pytest.approx(wanted["G_param_sum_abs"], rel=1e-5)
+        assert total(ema.module) == pytest.approx(wanted["EMA_sum_abs"], rel=1e-6)
+        for judge, sum_abs in zip(judges, wanted["D_param_sum_abs"], strict=True):
+            assert total(judge) == pytest.approx(sum_abs, rel=1e-5)
