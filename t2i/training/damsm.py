@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from t2i import losses
-from t2i.data.captions import Vocabulary, pad, tokenise
+from t2i.data.captions import Vocabulary, pad
 from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for
 from t2i.data.index import Example, Index
 from t2i.metrics import encoders
 from t2i.text import ImageFeatures, TextFeatures
 from t2i.text.damsm import ImageEncoder, TextEncoder, initialise
 from t2i.training.recipe import Recipe
-from t2i.training.trunks import trunk
+from t2i.training.trunks import available, trunk
 
 
 class Batch(NamedTuple):
@@ -36,7 +36,12 @@ class Damsm(Recipe):
     as with Char-CNN-RNN.
     """
 
+    @classmethod
+    def available(cls, config):
+        return available(config)
+
     def __init__(self, config, index, fabric):
+        index = index.with_words()
         super().__init__(config, index, fabric)
         view = (config.image_size,), config.crop, config.resize, config.images_per_class
         self.data = ImageTextDataset(index, "train", *view)
@@ -47,8 +52,7 @@ class Damsm(Recipe):
         self.batch_size = min(config.batch_size, len(self.data))
         self.gammas = losses.Gammas(config.gamma_attention, config.gamma_words, config.gamma_matching)
 
-        self.trunk, network = trunk(config)
-        image, text = ImageEncoder(network), TextEncoder(len(self.vocabulary), config.rnn)
+        image, text = ImageEncoder(trunk(config)), TextEncoder(len(self.vocabulary), config.rnn)
         initialise(text, image)
         text.vocabulary = self.vocabulary
         self.text, self.image = self._add("encoder", text), self._add("image", image)
@@ -94,7 +98,7 @@ class Damsm(Recipe):
             optimizer.step()
 
     def extras(self) -> dict:
-        return {"vocabulary": self.vocabulary.words[1:], "trunk": self.trunk}
+        return {"vocabulary": self.vocabulary.words[1:]}
 
     def validate(self) -> dict[str, float]:
         """Recall@1 among 100 on the unseen classes: what says when to stop."""
@@ -108,13 +112,10 @@ class Damsm(Recipe):
 
 
 class WordTable:
-    """The word numbers of every caption of a set; captions without any word are passed over, as officially."""
+    """The word numbers of the first ``limit`` captions of every image of a set."""
 
     def __init__(self, examples: list[Example], vocabulary: Vocabulary, limit: int):
-        self.numbers = [
-            [vocabulary.encode(caption) for caption in example.captions[:limit] if tokenise(caption)]
-            for example in examples
-        ]
+        self.numbers = [[vocabulary.encode(caption) for caption in example.captions[:limit]] for example in examples]
 
     def draw(self, indices: np.ndarray, words: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One caption for each image: (B, T) with T at most ``words``, and lengths (B,)."""

@@ -57,7 +57,7 @@ class Run:
         weights = self.state["networks"].get("image")
         if self.config.model != "damsm" or not weights:
             raise UserError(f"{self.directory} holds no image encoder", "Name the folder of a damsm run.")
-        trunk = trunks.build(self.state["extras"]["trunk"], self.config.trunk_width, self.config.trunk_size)
+        trunk = trunks.build(self.config.trunk, self.config.trunk_width, self.config.trunk_size)
         return _ready(ImageEncoder(trunk), weights, self._file, "the image encoder")
 
     def as_text_encoder(self) -> dict:
