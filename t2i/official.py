@@ -157,7 +157,10 @@ def read(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         problem = f"{path} cannot be read: it is cut short or no checkpoint"
         raise UserError(problem, "Copy or download it anew.") from error
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    sound = isinstance(weights, Mapping) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
+    )
+    if not sound:
         raise UserError(f"{path} is no state dict", "Save the module's state_dict() alone.")
     return dict(weights)
 
@@ -171,6 +174,8 @@ def import_run(kind: str, file: Path, captions: Path | None = None, image_encode
     """
     _known("kind of checkpoint", kind, KINDS)
     layout, file = KINDS[kind], Path(file)
+    if (captions or image_encoder) and not layout.reads_words:
+        raise UserError(f"{kind} has no use for --captions and --image-encoder", "Leave them out.")
     settings = configs.load(layout.model, layout.dataset, "paper", **layout.settings)
     networks, extras = {"image": {}}, {}
     if layout.reads_words:
@@ -180,10 +185,10 @@ def import_run(kind: str, file: Path, captions: Path | None = None, image_encode
         image_encoder = image_encoder or _beside(file, file.name.replace("text_encoder", "image_encoder"))
         if image_encoder:
             networks["image"] = load("attngan_CNN_ENCODER", image_encoder).state_dict()
-        extras = {"vocabulary": vocabulary.words[1:] if vocabulary else None, "trunk": "inception-v3"}
+        extras = {"vocabulary": vocabulary.words[1:] if vocabulary else None}
     elif layout.model == "damsm":
         networks |= {"encoder": {}, "image": load(kind, file).state_dict()}
-        extras = {"vocabulary": None, "trunk": "inception-v3"}
+        extras = {"vocabulary": None}
     else:
         networks["encoder"] = load(kind, file).state_dict()
         extras = {"image_features": "googlenet"}

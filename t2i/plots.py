@@ -65,7 +65,7 @@ def curves(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> Figure:
 def word_maps(image: Tensor, words: Sequence[str], maps: Tensor, columns: int = 7, side: float = 1.3) -> Figure:
     """Where each word looks: the picture (3, s, s) uint8, then once per word under its map of ``maps`` (T, h, w).
 
-    Each map has a scale of its own, black for its least value and the plain picture for its greatest.
+    Each map has a scale of its own, nearly black for its least value and the plain picture for its greatest.
     """
     rows = -(-(len(words) + 1) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(columns * side, rows * (side + 0.25)), squeeze=False)
@@ -78,7 +78,7 @@ def word_maps(image: Tensor, words: Sequence[str], maps: Tensor, columns: int = 
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, one, title in zip(axes.flat, shown, ["", *words], strict=False):
-        axis.imshow(one)
+        axis.imshow(one.numpy())
         axis.set_title(title, fontsize=9, pad=3)
     figure.subplots_adjust(left=0, right=1, top=0.9, bottom=0, wspace=0.04, hspace=0.3)
     plt.close(figure)

@@ -1,8 +1,9 @@
 """What every data set becomes: an index of examples, with the problems that were met while reading it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from t2i.data.captions import tokenise
 from t2i.errors import UserError
 
 
@@ -35,6 +36,17 @@ class Index:
     def split(self, name: str) -> list[Example]:
         """The examples of ``"train"`` or ``"test"``."""
         return [example for example in self.examples if example.split == name]
+
+    def with_words(self) -> "Index":
+        """This index without the captions that hold no word, for models that read words; :class:`UserError` for an image
+        whose captions are all such."""
+        examples = []
+        for example in self.examples:
+            captions = tuple(caption for caption in example.captions if tokenise(caption))
+            if not captions:
+                raise UserError(f"{example.key}: no caption holds a word", "Write one, or take the image out of the set.")
+            examples.append(replace(example, captions=captions))
+        return replace(self, examples=examples)
 
     def sound(self) -> "Index":
         """This index, or a :class:`UserError` that names the first problem and how many there are."""

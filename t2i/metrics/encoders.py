@@ -11,6 +11,7 @@ from t2i.metrics import r_precision
 
 GALLERY = 100
 RANKS = (1, 5, 10)
+FEW = 20  # captions whose attention over all images of a gallery is held at once
 
 
 def retrieval(text: nn.Module, image: nn.Module, data: ImageTextDataset, seed: int, words: bool = True) -> dict:
@@ -29,7 +30,8 @@ def retrieval(text: nn.Module, image: nn.Module, data: ImageTextDataset, seed: i
             read = text.features([caption for (caption,) in data.captions(gallery, draws)])
             similar = {"": sentence_similarity(seen, read)}
             if words:
-                similar["words_"] = words_similarity(seen, read)
+                few = (words_similarity(seen, read.select(part)) for part in torch.arange(size).split(FEW))
+                similar["words_"] = torch.cat(list(few), dim=1)
             for way, scores in similar.items():
                 ranks.setdefault(f"{way}captions", []).append(rank_of_right(scores))
                 ranks.setdefault(f"{way}images", []).append(rank_of_right(scores.T))
@@ -41,7 +43,7 @@ def retrieval(text: nn.Module, image: nn.Module, data: ImageTextDataset, seed: i
 
 def rank_of_right(scores: Tensor) -> Tensor:
     """How many others score at least as high as the right one, which stands on the diagonal: (N,)."""
-    return (scores >= scores.diagonal()[:, None]).sum(dim=1) - 1
+    return (scores > scores.diagonal()[:, None] - r_precision.TIE).sum(dim=1) - 1
 
 
 def image_codes(image: nn.Module, pictures: Tensor, batch_size: int = 100) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from t2i import data, device, results
 from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.data.images import from_uint8, to_uint8
+from t2i.errors import UserError
 from t2i.metrics import attributes, conditioning, encoders, fidelity, protocols, retrieval
 from t2i.training.image_features import Whitening, extractor, image_features
 from t2i.training.run import Run
@@ -26,8 +27,13 @@ def evaluate(run: Run, protocol: str | None = None) -> dict:
     started = time.perf_counter()
     config = run.config
     index = data.read(config.dataset, config.root).sound()
+    if run.reads_words:
+        index = index.with_words()
     unseen = ImageTextDataset(index, "test", (config.image_size,), config.crop, config.resize, config.images_per_class)
     name = protocol or config.evaluation_protocol
+    if run.is_encoder and name != config.evaluation_protocol:
+        problem = f"{config.model} is measured by {config.evaluation_protocol}, not by {name}"
+        raise UserError(problem, "Leave --protocol out: it chooses how the pictures of a generator are measured.")
     measure = {"char-cnn-rnn": _char_cnn_rnn, "damsm": _damsm}.get(config.model, _generator)
     metrics, extra = measure(run, unseen, name)
     settings = name if run.is_encoder else protocols.get(name)
@@ -97,7 +103,7 @@ def _damsm(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
     ):
         metrics = encoders.retrieval(text, image, unseen, seed)
         metrics |= encoders.real_r_precision(text, image, unseen, seed, trials)
-    return metrics | {"real_count": len(unseen)}, {"trunk": run.state["extras"]["trunk"]}
+    return metrics | {"real_count": len(unseen)}, {"trunk": run.config.trunk}
 
 
 def test_captions(unseen: ImageTextDataset, count: int, seed: int) -> tuple[list[str], np.ndarray]:

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import inception_v3
@@ -89,4 +88,4 @@ def _convolution(channels: int, out: int, stride: int = 1) -> nn.Module:
 def load_imagenet(trunk: InceptionTrunk, weights: dict[str, Tensor]) -> None:
     """Fill the trunk from torchvision's ImageNet checkpoint, of which the classifiers are left out."""
     own = trunk.state_dict()
-    trunk.load_state_dict({key: torch.as_tensor(weights[key]) for key in own})
+    trunk.load_state_dict({key: value for key, value in weights.items() if key in own})

@@ -13,7 +13,7 @@ from t2i.metrics import encoders
 from t2i.text import ImageFeatures
 from t2i.text.damsm import ImageEncoder, TextEncoder, initialise
 from t2i.training.recipe import Recipe
-from t2i.training.trunks import trunk
+from t2i.training.trunks import available, trunk
 from t2i.training.words import WordTable, vocabulary
 
 
@@ -33,7 +33,12 @@ class Damsm(Recipe):
     as with Char-CNN-RNN.
     """
 
+    @classmethod
+    def available(cls, config):
+        return available(config)
+
     def __init__(self, config, index, fabric):
+        index = index.with_words()
         super().__init__(config, index, fabric)
         view = (config.image_size,), config.crop, config.resize, config.images_per_class
         self.data = ImageTextDataset(index, "train", *view)
@@ -44,8 +49,7 @@ class Damsm(Recipe):
         self.batch_size = min(config.batch_size, len(self.data))
         self.gammas = losses.Gammas(config.gamma_attention, config.gamma_words, config.gamma_matching)
 
-        self.trunk, network = trunk(config)
-        image, text = ImageEncoder(network), TextEncoder(len(self.vocabulary), config.rnn)
+        image, text = ImageEncoder(trunk(config)), TextEncoder(len(self.vocabulary), config.rnn)
         initialise(text, image)
         text.vocabulary = self.vocabulary
         self.text, self.image = self._add("encoder", text), self._add("image", image)
@@ -91,7 +95,7 @@ class Damsm(Recipe):
             optimizer.step()
 
     def extras(self) -> dict:
-        return {"vocabulary": self.vocabulary.words[1:], "trunk": self.trunk}
+        return {"vocabulary": self.vocabulary.words[1:]}
 
     def validate(self) -> dict[str, float]:
         """Recall@1 among 100 on the unseen classes: what says when to stop."""

@@ -13,11 +13,13 @@ def encoder_run(config: Config) -> Run:
     data, profile and seed, which is trained first if need be."""
     from t2i.training.loop import fit  # fit trains GANs too, and those come through here
 
-    if config.text_encoder not in configs.MODELS:
-        run, wanted = Run.load(Path(config.text_encoder)), configs.PAPER[config.model, config.dataset].text_encoder
-        if run.config.model != wanted:
-            problem = f"{run.directory} is a run of {run.config.model}, and {config.model} reads with {wanted}"
-            raise UserError(problem, f"Name the folder of a {wanted} run.")
+    wanted = configs.PAPER[config.model, config.dataset].text_encoder
+    run = None if config.text_encoder in configs.MODELS else Run.load(Path(config.text_encoder))
+    found, what = (run.config.model, f"{run.directory} is a run of") if run else (config.text_encoder, "The encoder is")
+    if found != wanted:
+        problem = f"{what} {found}, and {config.model} reads with {wanted}"
+        raise UserError(problem, f"Name the folder of a {wanted} run.")
+    if run:
         return run
     shared = {"root": config.root, "seed": config.seed, "device": config.device}
     return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))

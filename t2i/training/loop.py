@@ -35,6 +35,7 @@ def fit(config: Config, resume: bool = True) -> Run:
     """
     from t2i.training import RECIPES  # the table of recipes, which import this package
 
+    config = RECIPES[config.model].available(config)
     saved = _saved_state(config) if resume else None
     fabric = device.start(config.device, config.precision)
     if saved and saved["finished"] and saved["step"] >= config.steps > 0:

@@ -38,6 +38,7 @@ class MultiStage(Recipe):
     averaged = "generator"
 
     def __init__(self, config, index, fabric):
+        index = index.with_words()
         super().__init__(config, index, fabric)
         self.encoder_run = encoder_run(config)
         self.text, self.judge_of_words = (

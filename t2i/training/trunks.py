@@ -1,5 +1,7 @@
 """The trunk that a DAMSM run learns on, with its ImageNet weights where they are to be had."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 from tqdm.auto import tqdm
@@ -10,15 +12,20 @@ from t2i.metrics.extractors import legacy_weights
 from t2i.text import trunks
 
 
-def trunk(config: DamsmConfig) -> tuple[str, nn.Module]:
-    """(name, network) of the trunk that ``config`` names; without Inception's weights the small one, with a notice."""
+def available(config: DamsmConfig) -> DamsmConfig:
+    """``config`` itself, or without Inception's weights one with the small trunk, after a notice."""
     if config.trunk == "inception-v3":
         try:
-            weights = torch.load(legacy_weights(), map_location="cpu", weights_only=True)
+            legacy_weights()
         except UserError as missing:
             tqdm.write(f"{missing} Until then, DAMSM learns with the small trunk.")
-        else:
-            network = trunks.InceptionTrunk()
-            trunks.load_imagenet(network, weights)
-            return config.trunk, network
-    return "small", trunks.build("small", config.trunk_width, config.trunk_size)
+            return replace(config, trunk="small")
+    return config
+
+
+def trunk(config: DamsmConfig) -> nn.Module:
+    """The trunk that ``config`` names, Inception with its ImageNet weights."""
+    network = trunks.build(config.trunk, config.trunk_width, config.trunk_size)
+    if config.trunk == "inception-v3":
+        trunks.load_imagenet(network, torch.load(legacy_weights(), map_location="cpu", weights_only=True))
+    return network

@@ -5,18 +5,15 @@ from itertools import chain
 import numpy as np
 from torch import Tensor
 
-from t2i.data.captions import Vocabulary, pad, tokenise
+from t2i.data.captions import Vocabulary, pad
 from t2i.data.index import Example, Index
 
 
 class WordTable:
-    """The word numbers of every caption of a set; captions without any word are passed over, as officially."""
+    """The word numbers of the first ``limit`` captions of every image of a set."""
 
     def __init__(self, examples: list[Example], vocabulary: Vocabulary, limit: int):
-        self.numbers = [
-            [vocabulary.encode(caption) for caption in example.captions[:limit] if tokenise(caption)]
-            for example in examples
-        ]
+        self.numbers = [[vocabulary.encode(caption) for caption in example.captions[:limit]] for example in examples]
 
     def draw(self, indices: np.ndarray, words: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One caption for each image: (B, T) with T at most ``words``, and lengths (B,)."""

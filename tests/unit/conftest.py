@@ -1,15 +1,18 @@
-"""Little data sets and runs: a broken-to-order CUB, and a small Aviary with a GAN that trains in about a second."""
+"""Little data sets and runs: a broken-to-order CUB, and a small Aviary with models that train in about a second."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.models import inception_v3
 
 from t2i import config as configs
 from t2i.data import aviary
 
 TINY = dict(steps=8, batch_size=8, generator_width=8, discriminator_width=8, log_every=2, checkpoint_every=4)
+TINY_DAMSM = dict(steps=4, batch_size=16, trunk_width=4, trials=50, log_every=2, checkpoint_every=4)
 
 
 def picture(path: Path, width: int, height: int, seed: int = 0) -> Path:
@@ -75,3 +78,40 @@ def tiny(little_aviary, encoder_folder, tmp_path, monkeypatch):
         return configs.load(model, "aviary", "smoke", **settings)
 
     return config
+
+
+@pytest.fixture
+def tiny_damsm(little_aviary, tmp_path, monkeypatch):
+    """``tiny_damsm(**overrides)`` is a config whose run folder is the test's own; its epochs have five steps."""
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+
+    def config(**overrides):
+        return configs.load("damsm", "aviary", "smoke", **TINY_DAMSM | {"root": str(little_aviary)} | overrides)
+
+    return config
+
+
+@pytest.fixture(scope="session")
+def damsm_folder(little_aviary, tmp_path_factory):
+    """A DAMSM of two steps, to be read only."""
+    from t2i.training import fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2I_RUNS", str(tmp_path_factory.mktemp("damsm")))
+        settings = TINY_DAMSM | {"root": str(little_aviary), "steps": 2}
+        return fit(configs.load("damsm", "aviary", "smoke", **settings)).directory
+
+
+@pytest.fixture(scope="session")
+def imagenet_file(tmp_path_factory):
+    """A file like torchvision's Inception weights, classifiers and all, with random numbers in it."""
+    torch.manual_seed(0)
+    weights = inception_v3(weights=None, aux_logits=True, init_weights=False).state_dict()
+    for name, value in weights.items():  # a fresh batch norm changes nothing, so that nobody would miss it
+        if "running_mean" in name:
+            value.normal_(0, 0.1)
+        elif "running_var" in name:
+            value.uniform_(0.01, 0.1)
+    file = tmp_path_factory.mktemp("imagenet") / "inception.pth"
+    torch.save(weights, file)
+    return file

@@ -35,8 +35,19 @@ def test_paper_values_are_the_published_ones():
     )
 
 
+@pytest.mark.parametrize("dataset", [*configs.DATASETS, "folder"])
+def test_damsm_s_paper_values_are_those_of_attngan_s_code(dataset):
+    config = configs.PAPER["damsm", dataset]
+    coco = dataset == "coco"
+    assert (config.epochs, config.words, config.captions_per_image) == ((100, 15, 5) if coco else (200, 18, 10))
+    assert (config.batch_size, config.learning_rate, config.decay_per_epoch) == (48, 2e-3, 0.98)
+    assert (config.clip_norm, config.image_size, config.crop, config.resize) == (0.25, 299, "box", "shorter")
+    assert (config.gamma_attention, config.gamma_words, config.gamma_matching) == (4, 5, 10)
+    assert (config.rnn, config.trunk, config.class_mask, config.trials) == ("LSTM", "inception-v3", True, 30_000)
+
+
 def test_every_field_of_a_model_names_its_source():
-    for kind in (configs.CharCnnRnnConfig, configs.GanClsConfig):
+    for kind in (configs.CharCnnRnnConfig, configs.DamsmConfig, configs.GanClsConfig):
         own = set(kind.__annotations__)
         assert all(
             f.metadata.get("source") or f.name == "evaluation_protocol"
@@ -61,6 +72,19 @@ def test_unknown_names_are_refused_with_the_known_ones(arguments, sentence):
 def test_an_unknown_setting_is_refused():
     with pytest.raises(UserError, match=r"setting of gan-cls called 'batchsize'.*batch_size"):
         configs.load("gan-cls", batchsize=3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"trunk": "vgg"}, "There is no trunk called 'vgg'. Choose one of: inception-v3, small."),
+        ({"rnn": "RNN"}, "There is no rnn called 'RNN'. Choose one of: LSTM, GRU."),
+    ],
+)
+def test_unknown_choices_are_refused(setting, sentence):
+    with pytest.raises(UserError) as refused:
+        configs.load("damsm", "cub", "smoke", **setting)
+    assert str(refused.value) == sentence
 
 
 def test_a_folder_gives_its_name_to_the_run(tmp_path):

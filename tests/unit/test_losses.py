@@ -2,8 +2,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from t2i import losses
+from t2i.text import ImageFeatures, TextFeatures
 
 
 def test_real_and_fake_are_minus_the_log_probabilities():
@@ -42,3 +45,129 @@ def test_joint_embedding_against_a_loop_over_pairs():
 
 def test_joint_embedding_is_zero_where_every_pair_wins_by_the_margin():
     assert losses.joint_embedding(2 * torch.eye(3), 2 * torch.eye(3)) == 0
+
+
+def slow_similarity(regions, words, gammas):
+    """One image (D, R) and one caption (D, T) without padding, word by word."""
+    count, length = regions.shape[1], words.shape[1]
+    shares = [torch.stack([regions[:, r] @ words[:, t] for t in range(length)]).softmax(0) for r in range(count)]
+    total = 0.0
+    for t in range(length):
+        weights = torch.stack([gammas.attention * shares[r][t] for r in range(count)]).exp()
+        seen = sum(weights[r] * regions[:, r] for r in range(count)) / weights.sum()
+        total = total + (gammas.words * slow_cosine(seen, words[:, t])).exp()
+    return total.log()
+
+
+def slow_cosine(a, b):
+    return a @ b / (a.norm() * b.norm()).clamp(min=1e-8)
+
+
+def slow_matching(similar, classes, sharpness):
+    """Both cross entropies of ``similar[image][caption]``, pairs of one class left out, sample by sample."""
+    number = range(len(similar))
+    by_image = by_caption = 0.0
+    for i in number:
+        rivals = [j for j in number if j == i or classes is None or classes[j] != classes[i]]
+        right = sharpness * similar[i][i]
+        by_image = by_image + torch.stack([sharpness * similar[i][j] for j in rivals]).exp().sum().log() - right
+        by_caption = by_caption + torch.stack([sharpness * similar[j][i] for j in rivals]).exp().sum().log() - right
+    return by_image / len(similar), by_caption / len(similar)
+
+
+def slow_damsm(regions, code, words, sentence, lengths, classes, gammas):
+    every, flat = range(len(lengths)), regions.flatten(2)
+    by_words = [[slow_similarity(flat[i], words[c, :, : lengths[c]], gammas) for c in every] for i in every]
+    whole = [[slow_cosine(code[i], sentence[c]) for c in every] for i in every]
+    return (
+        *slow_matching(by_words, classes, gammas.matching),
+        *slow_matching(whole, classes, gammas.matching),
+    )
+
+
+def pairs(lengths, width=4, grid=(2, 3), seed=0):
+    """Random leaves (regions, code, words, sentence) of a batch in float64, and the mask of its padding."""
+    torch.manual_seed(seed)
+    count = len(lengths)
+    shapes = (count, width, *grid), (count, width), (count, width, max(lengths)), (count, width)
+    mask = torch.arange(max(lengths)) >= torch.tensor(lengths)[:, None]
+    return [torch.randn(shape, dtype=torch.double, requires_grad=True) for shape in shapes], mask
+
+
+def damsm(leaves, mask, classes=None, gammas=losses.GAMMAS):
+    regions, code, words, sentence = leaves
+    return losses.damsm(ImageFeatures(regions, code), TextFeatures(words, sentence, mask), classes, gammas)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    width=st.integers(1, 5),
+    grid=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    masked=st.booleans(),
+    data=st.data(),
+)
+def test_damsm_is_its_equations_whatever_the_shapes(lengths, width, grid, masked, data):
+    leaves, mask = pairs(lengths, width, grid, data.draw(st.integers(0, 99), "seed"))
+    labels = data.draw(st.lists(st.integers(0, 2), min_size=len(lengths), max_size=len(lengths)), "classes")
+    classes, gammas = torch.tensor(labels) if masked else None, losses.Gammas(3.0, 2.0, 7.0)
+    found, wanted = damsm(leaves, mask, classes, gammas), slow_damsm(*leaves, lengths, classes, gammas)
+    torch.testing.assert_close(torch.stack(found), torch.stack(wanted))
+    gradients = [torch.autograd.grad(t[0] + 2 * t[1] + 3 * t[2] + 4 * t[3], leaves) for t in (found, wanted)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_padding_never_matters():
+    lengths = [3, 1, 2]
+    leaves, mask = pairs(lengths)
+    terms = damsm(leaves, mask)
+    gradients = torch.autograd.grad(sum(terms), leaves)
+    assert not gradients[2].transpose(1, 2)[mask].any() and gradients[2].transpose(1, 2)[~mask].all()
+    for garbage in (0.0, 1e6):  # the text encoder leaves zeros there, whose norm has no slope
+        regions, code, words, sentence = leaves
+        filled = [regions, code, words.masked_fill(mask[:, None], garbage), sentence]
+        again = damsm(filled, mask)
+        torch.testing.assert_close(again, terms, rtol=1e-12, atol=0)
+        torch.testing.assert_close(torch.autograd.grad(sum(again), leaves), gradients, rtol=1e-9, atol=1e-12)
+
+
+def test_without_a_mask_every_word_counts():
+    leaves, _ = pairs([3, 3])
+    everything = torch.zeros(2, 3, dtype=torch.bool)
+    torch.testing.assert_close(damsm(leaves, None), damsm(leaves, everything))
+    assert damsm(leaves, None).words_captions != damsm(leaves, ~everything.index_fill(1, torch.tensor(0), True))[0]
+
+
+def test_attention_sums_to_one_over_regions_and_its_context_is_their_mean():
+    (regions, _, words, _), mask = pairs([4, 2])
+    contexts, attention = losses.region_attention(words, mask, regions.flatten(2), 4.0)
+    assert contexts.shape == (2, 2, 4, 4) and attention.shape == (2, 6, 2, 4)
+    torch.testing.assert_close(attention.sum(dim=1), torch.ones(2, 2, 4, dtype=torch.double))
+    torch.testing.assert_close(contexts[1, 0, 3], regions[1].flatten(1) @ attention[1, :, 0, 3])
+
+
+def test_another_pair_of_the_class_has_no_influence():
+    similar = torch.randn(4, 4, dtype=torch.double, requires_grad=True)
+    classes = torch.tensor([5, 2, 5, 7])
+    for way in (0, 1):
+        (slope,) = torch.autograd.grad(losses.matching(similar, classes, 10.0)[way], similar)
+        assert slope[0, 2] == slope[2, 0] == 0
+        slope[0, 2] = slope[2, 0] = 1
+        assert slope.all()  # every other pair counts
+    changed = similar.detach().clone()
+    changed[0, 2] = changed[2, 0] = 1e3
+    assert losses.matching(changed, classes, 10.0) == losses.matching(similar, classes, 10.0)
+    assert losses.matching(changed, None, 10.0)[0] > 100
+
+
+def test_a_batch_of_one_class_asks_nothing():
+    leaves, mask = pairs([2, 3, 1])
+    terms = damsm(leaves, mask, torch.tensor([4, 4, 4]))
+    assert [term.item() for term in terms] == [0, 0, 0, 0]
+    assert all(not gradient.any() for gradient in torch.autograd.grad(sum(terms), leaves))  # NaN would be some
+
+
+def test_a_zero_vector_has_cosine_zero():
+    image = ImageFeatures(None, torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+    text = TextFeatures(None, torch.tensor([[1.0, 0.0], [0.0, 0.0]]), None)
+    torch.testing.assert_close(losses.sentence_similarity(image, text), torch.tensor([[0.0, 0.0], [0.6, 0.0]]))
