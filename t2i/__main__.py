@@ -188,6 +188,7 @@ def import_(
     file: Annotated[Path, tyro.conf.Positional],
     captions: Path | None = None,
     image_encoder: Path | None = None,
+    text_encoder: Path | None = None,
 ) -> None:
     """Turn a released checkpoint into a run folder that the other commands use.
 
@@ -196,10 +197,11 @@ def import_(
         file: the .pth file.
         captions: for text encoders of words: the captions.pickle of the release, if it does not lie beside the file.
         image_encoder: for these too: image_encoderN.pth, if it does not lie beside text_encoderN.pth.
+        text_encoder: for generators: the folder of the imported text encoder, if it is not the one of the same release.
     """
     from t2i import official
 
-    print(official.import_run(kind, file, captions, image_encoder))
+    print(official.import_run(kind, file, captions, image_encoder, text_encoder))
 
 
 @app.command

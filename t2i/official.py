@@ -15,6 +15,7 @@ from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import ALPHABET
 from t2i.text.damsm import ImageEncoder, TextEncoder
+from t2i.training.encoders import encoder_run
 
 VOCABULARIES = {"cub": 5_450, "coco": 27_297}  # words of the released captions.pickle files, <end> included
 
@@ -165,38 +166,79 @@ def read(path: Path) -> dict[str, Tensor]:
     return dict(weights)
 
 
-def import_run(kind: str, file: Path, captions: Path | None = None, image_encoder: Path | None = None) -> Path:
+def import_run(
+    kind: str,
+    file: Path,
+    captions: Path | None = None,
+    image_encoder: Path | None = None,
+    text_encoder: Path | None = None,
+) -> Path:
     """Write a released checkpoint as a run folder, ``$T2I_RUNS/<kind>``, and return it.
 
     A text encoder imported so is given to a GAN with ``--text-encoder FOLDER``. One of words needs ``captions``, the
     ``captions.pickle`` that it was trained with, and is judged together with ``image_encoder``, the released CNN
-    encoder; both are found by themselves under their released names beside ``file``.
+    encoder; both are found by themselves under their released names beside ``file``. A generator needs such a folder,
+    ``text_encoder``, by default the one that was imported before; ``netD0.pth`` to ``netD2.pth`` beside it come along.
     """
     _known("kind of checkpoint", kind, KINDS)
     layout, file = KINDS[kind], Path(file)
     if (captions or image_encoder) and not layout.reads_words:
         raise UserError(f"{kind} has no use for --captions and --image-encoder", "Leave them out.")
+    if "_D_NET" in kind:
+        problem = f"{kind} is a discriminator, which comes along with its generator"
+        raise UserError(problem, "Put the netD files beside the generator's and import that.")
     settings = configs.load(layout.model, layout.dataset, "paper", **layout.settings)
-    networks, extras = {"image": {}}, {}
-    if layout.reads_words:
+    if kind.endswith("G_NET"):
+        settings = replace(settings, mask="official", text_encoder=str(_encoder_folder(kind, text_encoder)))
+        state = _generator_state(kind, file, settings)
+    else:
+        state = _encoder_state(kind, file, captions, image_encoder)
+    directory = paths.runs_root() / kind
+    paths.write_json(directory / "config.json", settings.to_dict())
+    state = {"step": 0, "finished": True, "optimizers": {}, "ema": None} | state
+    checkpoint.save(directory / "checkpoint.pt", state | {"config": settings.to_dict()})
+    return directory
+
+
+def _encoder_state(kind: str, file: Path, captions: Path | None, image_encoder: Path | None) -> dict:
+    layout = KINDS[kind]
+    if layout.model != "damsm":
+        networks, extras = {"encoder": load(kind, file).state_dict(), "image": {}}, {"image_features": "googlenet"}
+    elif not layout.reads_words:
+        networks, extras = {"encoder": {}, "image": load(kind, file).state_dict()}, {"vocabulary": None}
+    else:
         captions = captions or _beside(file, "captions.pickle")
         vocabulary = pickles.captions(captions).vocabulary if captions else None
-        networks["encoder"] = load(kind, file, vocabulary=vocabulary).state_dict()
+        text = load(kind, file, vocabulary=vocabulary).state_dict()
         image_encoder = image_encoder or _beside(file, file.name.replace("text_encoder", "image_encoder"))
-        if image_encoder:
-            networks["image"] = load("attngan_CNN_ENCODER", image_encoder).state_dict()
-        extras = {"vocabulary": vocabulary.words[1:] if vocabulary else None}
-    elif layout.model == "damsm":
-        networks |= {"encoder": {}, "image": load(kind, file).state_dict()}
-        extras = {"vocabulary": None}
-    else:
-        networks["encoder"] = load(kind, file).state_dict()
-        extras = {"image_features": "googlenet"}
-    directory = paths.runs_root() / kind
-    state = {"config": settings.to_dict(), "step": 0, "finished": True, "networks": networks, "optimizers": {}}
-    paths.write_json(directory / "config.json", settings.to_dict())
-    checkpoint.save(directory / "checkpoint.pt", state | {"ema": None, "extras": extras})
-    return directory
+        image = load("attngan_CNN_ENCODER", image_encoder).state_dict() if image_encoder else {}
+        networks, extras = {"encoder": text, "image": image}, {"vocabulary": vocabulary and vocabulary.words[1:]}
+    return {"networks": networks, "extras": extras}
+
+
+def _generator_state(kind: str, file: Path, settings) -> dict:
+    generator = load(kind, file).state_dict()
+    found = [_beside(file, f"netD{k}.pth") for k in range(3)]
+    judges = {
+        f"{k}.{key}": value
+        for k, netd in enumerate(found if all(found) else ())
+        for key, value in load(kind.replace("G_NET", f"D_NET{64 << k}"), netd).state_dict().items()
+    }
+    return {
+        "networks": {"generator": generator, "discriminators": judges},
+        "ema": {f"module.{key}": value for key, value in generator.items()},  # a release is the average already
+        "extras": {"text_encoder": encoder_run(settings).as_encoder()},
+    }
+
+
+def _encoder_folder(kind: str, folder: Path | None) -> Path:
+    """The imported text encoder of a generator."""
+    folder = folder or paths.runs_root() / kind.replace("G_NET", "RNN_ENCODER")
+    if not Path(folder).is_dir():
+        encoder = kind.replace("G_NET", "RNN_ENCODER")
+        problem = f"{folder} does not exist, and a generator reads with its own text encoder"
+        raise UserError(problem, f"First: python -m t2i import {encoder} text_encoderN.pth; or name it: --text-encoder")
+    return Path(folder).expanduser().resolve()
 
 
 def _beside(file: Path, name: str) -> Path | None:

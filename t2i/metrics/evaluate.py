@@ -52,7 +52,8 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
     extra = {"shuffled_captions": "each picture is judged by the caption of another, drawn at random"}
     order = np.array(conditioning.shuffle(range(len(captions)), seed))
     shuffled = [captions[k] for k in order]
-    metrics |= conditioning.matching_scores(run, unseen, seed)
+    if run.state["networks"]["discriminators"]:  # an imported generator may have come without
+        metrics |= conditioning.matching_scores(run, unseen, seed)
     if run.reads_words:
         metrics |= _r_precision(run, generated, captions, unseen.labels[numbers], order, unseen)
     if run.config.dataset == "aviary":

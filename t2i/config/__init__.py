@@ -1,0 +1,97 @@
+"""Every number of every run: the papers' values, and the profiles that scale them down.
+
+``PAPER`` is the truth. A profile replaces numbers named in ``SCALE_KNOBS`` and nothing else, so the same code runs at
+every size, and :func:`difference` shows a reader exactly what was scaled.
+"""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from t2i import paths
+from t2i.config.papers import COMPOSITIONS, MODELS, PAPER
+from t2i.config.profiles import PROFILES, SCALE_KNOBS
+from t2i.config.settings import CharCnnRnnConfig, Config, DamsmConfig, GanClsConfig, MultiStageConfig
+from t2i.errors import UserError
+
+__all__ = [
+    "COMPOSITIONS",
+    "MODELS",
+    "PAPER",
+    "PROFILES",
+    "SCALE_KNOBS",
+    "CharCnnRnnConfig",
+    "Config",
+    "DamsmConfig",
+    "GanClsConfig",
+    "MultiStageConfig",
+    "difference",
+    "from_dict",
+    "load",
+]
+
+DATASETS = ("aviary", "cub", "flowers", "coco")
+PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
+
+_CHOICES = {
+    "crop": ("box", "whole"),
+    "resize": ("shorter", "square"),
+    "precision": ("32-true", "bf16-mixed"),
+    "variant": ("cvpr", "icml-gru", "icml-rnn"),
+    "image_features": ("googlenet", "aviarynet1"),
+    "rnn": ("LSTM", "GRU"),
+    "trunk": ("inception-v3", "small"),
+    "norm": ("batch", "spectral"),
+    "mask": ("correct", "official"),
+    "damsm_scales": ("last", "all"),
+}
+
+
+def _default_root(dataset: str, image_size: int) -> str:
+    """``$T2I_DATA/<dataset>``; Aviary is drawn at 128 px, or in another folder at 256 px where more is asked for."""
+    large = dataset == "aviary" and image_size > 64
+    return str(paths.data_root() / (f"{dataset}-256" if large else dataset))
+
+
+def load(model: str, dataset: str = "aviary", profile: str = "paper", **overrides) -> Config:
+    """The settings of ``model`` on ``dataset`` under ``profile``, with ``overrides`` on top.
+
+    ``dataset`` is one of ``DATASETS`` or the path of a folder prepared with ``python -m t2i data prepare``.
+    Raises :class:`UserError` for an unknown name, naming the ones that exist.
+    """
+    folder = dataset not in DATASETS and Path(dataset).expanduser().is_dir()
+    kind = "folder" if folder or dataset == "folder" else dataset
+    _known("model", model, MODELS)
+    _known("dataset", kind, (*DATASETS, "folder"))
+    _known("profile", profile, PROFILE_NAMES)
+    paper = PAPER[model, kind]
+    config = replace(paper, profile=profile, **PROFILES[profile].get(model, {}))
+    if folder:
+        config = replace(config, dataset="folder", root=str(Path(dataset).expanduser().resolve()))
+    names = [f.name for f in fields(config)]
+    for name in overrides:
+        _known(f"setting of {model}", name, names)
+    config = replace(config, **overrides)
+    for name, choices in _CHOICES.items():
+        if name in names:
+            _known(name.replace("_", " "), getattr(config, name), choices)
+    root = config.root or _default_root(config.dataset, config.image_size)
+    return replace(config, root=str(Path(root).expanduser().resolve()))
+
+
+def from_dict(values: dict) -> Config:
+    """The config that :meth:`Config.to_dict` wrote, with lists back to tuples."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return load(**values)
+
+
+def difference(config: Config) -> list[tuple[str, object, object]]:
+    """(knob, paper's value, this value) for everything in which ``config`` departs from its paper."""
+    paper = PAPER[config.model, config.dataset]
+    bookkeeping = {"profile", "root", "seed", "device"}
+    names = [f.name for f in fields(config) if f.name not in bookkeeping]
+    return [(n, getattr(paper, n), getattr(config, n)) for n in names if getattr(paper, n) != getattr(config, n)]
+
+
+def _known(what: str, name: str, names) -> None:
+    if name not in names:
+        raise UserError(f"There is no {what} called {name!r}", f"Choose one of: {', '.join(names)}.")

@@ -1,0 +1,160 @@
+"""The settings of each model, as frozen data classes whose defaults are the papers' numbers, each with its source."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from t2i import paths
+
+
+def _because(default, source: str):
+    """A field whose default carries the place it comes from."""
+    return field(default=default, metadata={"source": source})
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every model needs to train; each model adds its own fields below."""
+
+    model: str
+    dataset: str
+    profile: str = "paper"
+    seed: int = 0
+    root: str = ""
+
+    image_size: int = 64
+    crop: str = (
+        "whole"  # "box": around the bounding box where there is one (StackGAN, AttnGAN); "whole": no crop (Reed)
+    )
+    resize: str = "square"  # "shorter": keep the aspect (AttnGAN); "square": squeeze (Reed, StackGAN)
+    images_per_class: int = 0  # 0: all
+
+    batch_size: int = 64
+    epochs: int = 600
+    steps: int = 0  # 0: as many as the epochs hold
+    learning_rate: float = 2e-4
+    ema_decay: float = 0.0  # 0: sample from the live weights
+
+    precision: str = "32-true"
+    compile: bool = False
+    device: str = "auto"
+    log_every: int = 50
+    sample_every: int = 2000
+    checkpoint_every: int = 1000
+    evaluation_protocol: str = "fid30k-inception-tf"
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is also the name of its folder."""
+        dataset = Path(self.root).name if self.dataset == "folder" else self.dataset
+        return f"{self.model}-{dataset}-{self.profile}-s{self.seed}"
+
+    @property
+    def directory(self) -> Path:
+        return paths.runs_root() / self.name
+
+    def fingerprint(self) -> str:
+        """Eight hex digits over every field: two runs with the same fingerprint had the same settings."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+
+    def to_dict(self) -> dict:
+        """Every field as JSON and checkpoints keep it: tuples as lists; :func:`from_dict` reads it back."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class CharCnnRnnConfig(Config):
+    """Char-CNN-RNN under the structured joint embedding (Reed et al., CVPR 2016, with the numbers of its scripts)."""
+
+    batch_size: int = _because(40, "cvpr2016 scripts: 40 distinct classes a batch")
+    epochs: int = _because(200, "cvpr2016 scripts; an epoch is one iteration per class")
+    learning_rate: float = _because(7e-4, "cvpr2016 scripts")
+    decay_per_epoch: float = _because(0.98, "cvpr2016 scripts")
+    image_size: int = _because(224, "GoogLeNet's input")
+    variant: str = _because(
+        "cvpr",
+        "cvpr: 3 poolings, RNN over 8 steps; icml-gru: 2 poolings, GRU over 18; icml-rnn: cvpr with 512 channels",
+    )
+    channels: tuple[int, ...] = _because((384, 512, 256), "HybridCNN.lua")
+    embedding_size: int = _because(1024, "GoogLeNet's pooled features")
+    image_features: str = _because("googlenet", "cvpr2016: 1,024-d GoogLeNet features")
+    evaluation_protocol: str = "zero-shot"
+
+
+@dataclass(frozen=True)
+class DamsmConfig(Config):
+    """DAMSM, the similarity of words and regions (Xu et al., AttnGAN, CVPR 2018, with the numbers of its code)."""
+
+    crop: str = _because("box", "AttnGAN's code: every set with boxes is cropped to them")
+    resize: str = _because("shorter", "AttnGAN's code: shorter side to 299 * 76 / 64")
+    image_size: int = _because(299, "AttnGAN's code: BASE_SIZE 299 while pre-training")
+    batch_size: int = _because(48, "AttnGAN's code: DAMSM yml")
+    epochs: int = _because(200, "the released bird encoders: text_encoder200.pth")
+    learning_rate: float = _because(2e-3, "AttnGAN's code: ENCODER_LR")
+    decay_per_epoch: float = _because(0.98, "AttnGAN's code: until a tenth is left")
+    clip_norm: float = _because(0.25, "AttnGAN's code: RNN_GRAD_CLIP, on the text encoder alone")
+    rnn: str = _because("LSTM", "AttnGAN's code: RNN_TYPE; GRU is the other option")
+    words: int = _because(18, "AttnGAN's code: WORDS_NUM; of a longer caption, so many random words")
+    captions_per_image: int = _because(10, "AttnGAN's code: the first ten lines")
+    gamma_attention: float = _because(4.0, "AttnGAN's code: GAMMA1")
+    gamma_words: float = _because(5.0, "AttnGAN, section 4: gamma 2")
+    gamma_matching: float = _because(10.0, "AttnGAN, section 4: gamma 3")
+    class_mask: bool = _because(True, "AttnGAN's code: pairs of one class are not told apart")
+    trunk: str = _because("inception-v3", "AttnGAN, section 3.2: ImageNet weights, frozen; small: learned from nothing")
+    trunk_width: int = _because(32, "of the small trunk; ours")
+    trunk_size: int = _because(34, "of the small trunk, in pixels; ours")
+    trials: int = _because(30_000, "DM-GAN's R-precision")
+    evaluation_protocol: str = "r-precision"
+
+
+@dataclass(frozen=True)
+class GanClsConfig(Config):
+    """GAN-CLS and GAN-CLS-INT (Reed et al., ICML 2016, with the numbers of the authors' own scripts)."""
+
+    text_encoder: str = _because("char-cnn-rnn", "section 4 of the paper; or the folder of an encoder's run")
+    sentence_size: int = _because(1024, "the width of Char-CNN-RNN's vectors")
+    noise_size: int = _because(100, "icml2016 scripts: nz")
+    text_size: int = _because(128, "icml2016 scripts: nt")
+    generator_width: int = _because(128, "icml2016 scripts: ngf")
+    discriminator_width: int = _because(64, "icml2016 scripts: ndf")
+    captions_averaged: int = _because(4, "icml2016 scripts: numCaption")
+    wrong_weight: float = _because(0.5, "icml2016 scripts: cls_weight")
+    interpolation_weight: float = _because(0.0, "0 is GAN-CLS; icml2016's INT scripts use 1")
+    halve_every: int = _because(100, "icml2016 scripts: decay_every, in epochs")
+
+
+@dataclass(frozen=True)
+class MultiStageConfig(Config):
+    """AttnGAN, DM-GAN and their hybrids; the numbers are those of DM-GAN's bird yml, where nothing else is said."""
+
+    refinements: tuple[str, ...] = _because((), "config.COMPOSITIONS")
+    crop: str = _because("box", "AttnGAN's code")
+    resize: str = _because("shorter", "AttnGAN's code: shorter side to 256 * 76 / 64")
+    image_size: int = _because(256, "AttnGAN: of the last stage; each before has half of it")
+    batch_size: int = _because(10, "DM-GAN's code")
+    epochs: int = _because(800, "DM-GAN's code")
+    ema_decay: float = _because(0.999, "AttnGAN's code")
+    text_encoder: str = _because("damsm", "AttnGAN, section 3; or the folder of an encoder's run")
+    noise_size: int = _because(100, "AttnGAN's code: Z_DIM")
+    condition_size: int = _because(100, "AttnGAN's code: CONDITION_DIM")
+    generator_width: int = _because(64, "DM-GAN's code: GF_DIM; the paper's N_r")
+    discriminator_width: int = _because(32, "DM-GAN's code: DF_DIM")
+    residual_blocks: int = _because(2, "DM-GAN's code: R_NUM")
+    norm: str = _because("spectral", "DM-GAN's code; AttnGAN's discriminators have batch norms")
+    words: int = _because(18, "AttnGAN's code: WORDS_NUM")
+    captions_per_image: int = _because(10, "AttnGAN's code: the first ten lines")
+    mask: str = _because("correct", "ours; official: the tiled mask, which the released weights were trained with")
+    damsm_weight: float = _because(5.0, "AttnGAN's code: LAMBDA; DM-GAN and the hybrids: λ₂")
+    damsm_scales: str = _because("last", "AttnGAN's and DM-GAN's code; all: every stage, as their papers read")
+    kl_weight: float = _because(1.0, "AttnGAN's code; DM-GAN and the hybrids: λ₁")
+    gamma_attention: float = _because(4.0, "AttnGAN's code: GAMMA1")
+    gamma_words: float = _because(5.0, "AttnGAN's code: GAMMA2")
+    gamma_matching: float = _because(10.0, "AttnGAN's code: GAMMA3")
+    evaluation_protocol: str = "fid30k-inception-tf"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sides of the images, small to large."""
+        return tuple(self.image_size >> k for k in reversed(range(1 + len(self.refinements))))
