@@ -18,7 +18,9 @@ PROFILES: dict[str, dict[str, dict]] = {
         "char-cnn-rnn": dict(
             _LITTLE, image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1"
         ),
-        "damsm": dict(_LITTLE, image_size=32, batch_size=16, steps=40, trunk="small", trunk_width=16, trials=200),
+        "damsm": dict(
+            _LITTLE | dict(sample_every=10), image_size=32, batch_size=16, steps=40, trunk="small", trunk_width=16, trials=200
+        ),
         "gan-cls": dict(
             _LITTLE,
             image_size=32,
@@ -47,8 +49,8 @@ PROFILES: dict[str, dict[str, dict]] = {
         "damsm": dict(
             image_size=32,
             batch_size=16,
-            steps=1500,
-            learning_rate=1e-3,
+            steps=1700,
+            learning_rate=5e-4,
             trunk="small",
             log_every=25,
             sample_every=100,

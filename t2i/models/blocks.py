@@ -46,9 +46,9 @@ class UpConv2d(nn.Conv2d):
         # (out, C, 3, 3) -> (4 * out, C, 2, 2), the corner (row, column) being the outermost of the first dimension
         rows = _merge(self.weight, dim=2)
         kernels = torch.cat([corner for row in rows for corner in _merge(row, dim=3)])
-        corners = F.conv2d(x, kernels, padding=1).unflatten(1, (2, 2, -1))  # one pixel too many along each side
+        corners = F.conv2d(x, kernels, padding=1).chunk(4, dim=1)  # each one pixel too large along each side
         height, width = x.shape[2:]
-        parts = [corners[:, i, j, :, i : i + height, j : j + width] for i in (0, 1) for j in (0, 1)]
+        parts = [c[:, :, k // 2 : k // 2 + height, k % 2 : k % 2 + width] for k, c in enumerate(corners)]
         doubled = torch.stack(parts, dim=-1).unflatten(-1, (2, 2))  # (B, out, h, w, row, column)
         return doubled.permute(0, 1, 2, 4, 3, 5).flatten(4).flatten(2, 3)
 
