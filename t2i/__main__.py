@@ -162,6 +162,25 @@ def table(dataset: str = "aviary", profile: str | None = None) -> None:
 
 
 @app.command
+def record(
+    models: Annotated[tuple[str, ...], tyro.conf.Positional],
+    dataset: str = "aviary",
+    profile: str = "cpu",
+    seeds: tuple[int, ...] = (0, 1, 2),
+) -> None:
+    """Train and measure models with several seeds, and keep their figures in data/results for the tables of the lessons.
+
+    Args:
+        models: names of the zoo or encoders, such as attngan dm-gan attndm-gan dmattn-gan.
+        seeds: one run for each.
+    """
+    from t2i import recording
+
+    for folder in recording.record(models, dataset, profile, seeds):
+        print(folder)
+
+
+@app.command
 def course(profile: str = "cpu", dataset: str = "aviary", seed: int | None = None, only: tuple[str, ...] = ()) -> None:
     """Run the lessons in order with papermill.
 

@@ -146,14 +146,20 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         if not tags:
             cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
+            for output in cell.outputs:
+                if _picture(output):  # a panel that also has a still picture keeps the picture
+                    output.data.pop(WIDGET, None)
             cell.outputs = [output for output in cell.outputs if _lasting(output, timing="timing" in tags)]
     return notebook
 
 
 def _lasting(output: NotebookNode, timing: bool) -> bool:
-    data = output.get("data", {})
-    picture = any(kind.startswith("image/") for kind in data)
-    return output.get("name") != "stderr" and WIDGET not in data and (picture or not timing)
+    widget = WIDGET in output.get("data", {})
+    return output.get("name") != "stderr" and not widget and (_picture(output) or not timing)
+
+
+def _picture(output: NotebookNode) -> bool:
+    return any(kind.startswith("image/") for kind in output.get("data", {}))
 
 
 def _select(notebooks: list[Path], names: str | Sequence[str] | None) -> list[Path]:

@@ -19,7 +19,13 @@ PROFILES: dict[str, dict[str, dict]] = {
             _LITTLE, image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1"
         ),
         "damsm": dict(
-            _LITTLE | dict(sample_every=10), image_size=32, batch_size=16, steps=40, trunk="small", trunk_width=16, trials=200
+            _LITTLE | dict(sample_every=10),
+            image_size=32,
+            batch_size=16,
+            steps=40,
+            trunk="small",
+            trunk_width=16,
+            trials=200,
         ),
         "gan-cls": dict(
             _LITTLE,
@@ -72,13 +78,13 @@ PROFILES: dict[str, dict[str, dict]] = {
         "attngan": dict(
             image_size=32,
             batch_size=16,
-            steps=1200,
-            learning_rate=3e-4,
+            steps=800,
+            learning_rate=6e-4,
             generator_width=32,
             discriminator_width=16,
-            ema_decay=0.998,
-            log_every=50,
-            sample_every=600,
+            ema_decay=0.995,
+            log_every=25,
+            sample_every=200,
             evaluation_protocol="fid2k-aviarynet1",
         ),
     },
