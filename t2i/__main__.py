@@ -168,7 +168,7 @@ def record(
     profile: str = "cpu",
     seeds: tuple[int, ...] = (0, 1, 2),
 ) -> None:
-    """Train and measure models with several seeds, and keep their figures in data/results for the tables of the lessons.
+    """Train and measure models with several seeds; the figures in data/results are what the lessons' tables show.
 
     Args:
         models: names of the zoo or encoders, such as attngan dm-gan attndm-gan dmattn-gan.

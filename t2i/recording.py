@@ -1,4 +1,4 @@
-"""Recorded runs: what ``data/results/`` keeps of a training, so that tables can show it to whoever has not the hours."""
+"""Recorded runs: what ``data/results/`` keeps of a training, so that tables can show it to whoever lacks the hours."""
 
 import shutil
 from collections.abc import Sequence
