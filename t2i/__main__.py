@@ -115,7 +115,6 @@ def sample(
         count: pictures per caption.
     """
     from t2i import plots
-    from t2i.text.characters import LENGTH
     from t2i.training import Run
 
     if not captions:
@@ -124,11 +123,10 @@ def sample(
         )
     if count < 1:
         raise UserError(f"--count {count} draws nothing", "Ask for at least one picture.")
-    for caption in captions:
-        if len(caption) > LENGTH:
-            note = f"note: of the {len(caption):,} characters of a caption, the first {LENGTH} are read"
-            print(note, file=sys.stderr)
-    plots.save_sheet(Run.load(run).sample(list(captions), count, seed), count, out)
+    trained = Run.load(run)
+    for note in trained.passed_over(list(captions)):
+        print(f"note: {note}", file=sys.stderr)
+    plots.save_sheet(trained.sample(list(captions), count, seed), count, out)
     print(out)
 
 

@@ -34,12 +34,17 @@ def matching_aware(real_right: Tensor, real_wrong: Tensor, fake_right: Tensor, w
     return real(real_right) + wrong_weight * fake(real_wrong) + (1 - wrong_weight) * fake(fake_right)
 
 
-def two_headed(real_: Tensor, real_right: Tensor, fake_: Tensor, fake_right: Tensor, real_wrong: Tensor) -> Tensor:
-    """The discriminator's loss of AttnGAN and DM-GAN, from logits: (real, real with its sentence) are halved, the three
-    that shall be called fake (fake, fake with its sentence, real (B − 1,) with another's) are divided by three.
+def two_headed(
+    real_: Tensor, real_right: Tensor, fake_: Tensor, fake_right: Tensor, real_wrong: Tensor, objective: str = "code"
+) -> Tensor:
+    """The discriminator's loss of AttnGAN and DM-GAN, from logits (B,): of a real image alone and with its sentence, of
+    a generated one alone and with its sentence, and (B − 1,) of real images with the sentence of another.
 
-    The papers print a sum over real and fake with ½ before everything and no wrong pairs; this is the code's.
+    ``objective`` "code": what shall be called real is halved, the three that shall be called fake are divided by three.
+    "paper" is AttnGAN's equation 5, which halves everything and knows no wrong pairs.
     """
+    if objective == "paper":
+        return (real(real_) + fake(fake_) + real(real_right) + fake(fake_right)) / 2
     return (real(real_) + real(real_right)) / 2 + (fake(fake_) + fake(fake_right) + fake(real_wrong)) / 3
 
 

@@ -55,8 +55,7 @@ class Panel:
         except UserError as error:
             self.note.value = str(error)
             return
-        lost = self.run.encoder.vocabulary.unknown(self.caption.value)
-        self.note.value = f"not in the vocabulary, and passed over: {', '.join(lost)}" if lost else ""
+        self.note.value = " ".join(self.run.passed_over([self.caption.value]))
         options = ["all", *(f"{k + 1} {word}" for k, word in enumerate(words))]
         if tuple(options) != self.word.options:
             with self.word.hold_trait_notifications():

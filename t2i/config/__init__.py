@@ -43,6 +43,7 @@ _CHOICES = {
     "norm": ("batch", "spectral"),
     "mask": ("correct", "official"),
     "damsm_scales": ("last", "all"),
+    "objective": ("code", "paper"),
 }
 
 

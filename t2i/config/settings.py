@@ -146,6 +146,7 @@ class MultiStageConfig(Config):
     words: int = _because(18, "AttnGAN's code: WORDS_NUM")
     captions_per_image: int = _because(10, "AttnGAN's code: the first ten lines")
     mask: str = _because("correct", "ours; official: the tiled mask, which the released weights were trained with")
+    objective: str = _because("code", "code: halves, thirds and wrong pairs; paper: AttnGAN's equations 4 and 5")
     damsm_weight: float = _because(5.0, "AttnGAN's code: LAMBDA; DM-GAN and the hybrids: λ₂")
     damsm_scales: str = _because("last", "AttnGAN's and DM-GAN's code; all: every stage, as their papers read")
     kl_weight: float = _because(1.0, "AttnGAN's code; DM-GAN and the hybrids: λ₁")

@@ -55,7 +55,9 @@ class MultiStage(Recipe):
         optimizers = [torch.optim.Adam(network.parameters(), **adam) for network in networks]
         self.judges = networks.discriminators
         self.generator = self.add("generator", networks.generator, optimizers[0])
-        self.judge = self.add("discriminators", self.judges, optimizers[1], called=Judgement(self.judges))
+        self.judge = self.add(
+            "discriminators", self.judges, optimizers[1], called=Judgement(self.judges, config.objective)
+        )
         self._prepare_sheet()
 
     def total_steps(self) -> int:
@@ -126,24 +128,26 @@ class MultiStage(Recipe):
 class Judgement(nn.Module):
     """The losses of all discriminators in one forward pass, as data-parallel training wants it."""
 
-    def __init__(self, judges: nn.ModuleList):
+    def __init__(self, judges: nn.ModuleList, objective: str = "code"):
         super().__init__()
-        self.judges = judges
+        self.judges, self.objective = judges, objective
 
     def forward(self, reals: list[Tensor], fakes: list[Tensor], sentence: Tensor) -> Tensor:
         """Pictures (B, 3, s, s) for each size, small to large -> the losses, one for each size."""
         each = zip(self.judges, reals, fakes, strict=True)
-        return torch.stack([discriminator_loss(judge, real, fake, sentence) for judge, real, fake in each])
+        return torch.stack([discriminator_loss(judge, *pair, sentence, self.objective) for judge, *pair in each])
 
 
-def discriminator_loss(judge: nn.Module, real: Tensor, fake: Tensor, sentence: Tensor) -> Tensor:
+def discriminator_loss(
+    judge: nn.Module, real: Tensor, fake: Tensor, sentence: Tensor, objective: str = "code"
+) -> Tensor:
     """AttnGAN's: real and fake go through separately, each with batch statistics of its own; image i with caption i + 1
     is the wrong pair, whatever its class."""
     real, fake = judge.features(real), judge.features(fake)
     right, fake_right = judge.conditional(real, sentence), judge.conditional(fake, sentence)
     wrong = judge.conditional(real[:-1], sentence[1:])
     logits = judge.unconditional(real), right, judge.unconditional(fake), fake_right, wrong
-    return losses.two_headed(*(part.float() for part in logits))
+    return losses.two_headed(*(part.float() for part in logits), objective=objective)
 
 
 def generator_terms(
@@ -151,12 +155,13 @@ def generator_terms(
 ) -> dict[str, Tensor]:
     """What the generator minimises, weighted: to be called real at every size, alone and with its sentence; that words
     and sentence are found in its pictures; the divergence of the conditioning augmentation; the stages' own terms."""
+    half = 0.5 if config.objective == "paper" else 1.0  # equation 4 of AttnGAN has it, the code has not
     gammas = losses.Gammas(config.gamma_attention, config.gamma_words, config.gamma_matching)
     adversarial, words, sentence = 0.0, 0.0, 0.0
     for judge, image in zip(judges, made.images, strict=True):
         features = judge.features(image)
         for logits in (judge.conditional(features, text.sentence), judge.unconditional(features)):
-            adversarial = adversarial + losses.real(logits.float())
+            adversarial = adversarial + half * losses.real(logits.float())
     for image in made.images if config.damsm_scales == "all" else made.images[-1:]:
         seen = ImageFeatures(*(part.float() for part in image_encoder(image)))
         matching = losses.damsm(seen, text.float(), classes, gammas)

@@ -18,6 +18,7 @@ from t2i.errors import UserError
 from t2i.models.generator import Generated
 from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
+from t2i.text.characters import LENGTH
 from t2i.text.damsm import ImageEncoder, TextEncoder
 
 
@@ -120,6 +121,17 @@ class Run:
         parts = [captions[i : i + batch_size] for i in range(0, len(captions), batch_size)]
         with device.visiting(self.encoder, self.config.device) as encoder:
             return torch.cat([encoder.encode(part).cpu() for part in parts])
+
+    def passed_over(self, captions: list[str]) -> list[str]:
+        """A sentence for each caption of which a part is not read: words that the vocabulary lacks, or what is too long
+        for an encoder of characters."""
+        notes = []
+        for caption in captions:
+            if not self.reads_words and len(caption) > LENGTH:
+                notes.append(f"of the {len(caption):,} characters of a caption, the first {LENGTH} are read")
+            elif self.reads_words and (lost := self.encoder.vocabulary.unknown(caption)):
+                notes.append(f"not in the vocabulary, and passed over: {', '.join(lost)}")
+        return notes
 
     def noise(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         """What ``count`` pictures are drawn from: noise (count, Z), and the conditioning augmentation's (count, C)."""
