@@ -197,7 +197,16 @@ PROFILES: dict[str, dict[str, dict]] = {
         "char-cnn-rnn": dict(
             image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
         ),
-        "damsm": dict(image_size=32, steps=1200, trunk="small", log_every=20, sample_every=100, trials=3000),
+        "damsm": dict(
+            image_size=32,
+            batch_size=16,
+            steps=1500,
+            learning_rate=1e-3,
+            trunk="small",
+            log_every=25,
+            sample_every=100,
+            trials=3000,
+        ),
         "gan-cls": dict(
             image_size=32,
             batch_size=16,
