@@ -200,8 +200,8 @@ PROFILES: dict[str, dict[str, dict]] = {
         "damsm": dict(
             image_size=32,
             batch_size=16,
-            steps=1500,
-            learning_rate=1e-3,
+            steps=1700,
+            learning_rate=5e-4,
             trunk="small",
             log_every=25,
             sample_every=100,
