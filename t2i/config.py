@@ -181,7 +181,15 @@ PROFILES: dict[str, dict[str, dict]] = {
         "char-cnn-rnn": dict(
             _LITTLE, image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1"
         ),
-        "damsm": dict(_LITTLE, image_size=32, batch_size=16, steps=40, trunk="small", trunk_width=16, trials=200),
+        "damsm": dict(
+            _LITTLE | dict(sample_every=10),
+            image_size=32,
+            batch_size=16,
+            steps=40,
+            trunk="small",
+            trunk_width=16,
+            trials=200,
+        ),
         "gan-cls": dict(
             _LITTLE,
             image_size=32,
