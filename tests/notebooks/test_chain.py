@@ -17,11 +17,14 @@ from t2i import course, paths
 SEED = 7
 LESSONS = sorted(path.stem for path in (paths.checkout() / "notebooks").glob("*.ipynb"))
 SOLUTIONS = course.solutions()
-TRAINED = {
+TRAINED = {  # lesson: the run that it must leave
     "02_char_cnn_rnn": "char-cnn-rnn",
     "03_damsm": "damsm",
     "04_gan_cls": "gan-cls",
-}  # lesson: the run that it must leave
+    "06_attngan": "attngan",
+    "07_dmgan": "dm-gan",
+    "08_hybrids": "attndm-gan",
+}
 RUNS = {name: f"{model}-aviary-smoke-s{SEED}" for name, model in TRAINED.items() if name in LESSONS}
 
 
