@@ -9,19 +9,17 @@ import dataclasses
 import functools
 import json
 import math
-import platform
-import subprocess
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from t2i import paths
 from t2i.config import Config
 from t2i.errors import UserError
 from t2i.metrics.protocols import PROTOCOLS, Protocol
+from t2i.provenance import commit, hardware
 
 NAME = "result.json"
 EMPTY = "–"
@@ -46,6 +44,8 @@ PUBLISHED_METHODS = {
 _CONDITIONING = {
     "body_accuracy": "body color seen",
     "body_accuracy_shuffled": "with captions shuffled",
+    "r_precision": "R-precision",
+    "r_precision_shuffled": "shuffled",
     "matching_score": "D's score of real pairs",
     "matching_score_shuffled": "of shuffled pairs",
 }
@@ -140,42 +140,6 @@ def _is_figure(value) -> bool:
 def _number(value) -> int | float | None:
     value = value.item() if hasattr(value, "item") else value
     return value if value is not None and math.isfinite(value) else None
-
-
-def hardware(device: str = "auto") -> dict:
-    """The device that ``device`` means on this machine, by name, with threads and torch version."""
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    name = torch.cuda.get_device_name() if on_gpu else _cpu_name()
-    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(filter(None, names), platform.processor() or platform.machine())
-
-
-def commit() -> str:
-    """The commit of the checkout, with "+dirty" where the package differs from it; "unknown" outside git.
-
-    Notebooks change whenever they are run, so only ``t2i/``, which computes the numbers, is asked for changes.
-    """
-    if (top := _git("rev-parse", "--show-toplevel")) is None or Path(top).resolve() != paths.checkout():
-        return "unknown"  # installed somewhere inside another project's repository
-    head = _git("rev-parse", "HEAD")
-    return "unknown" if head is None else head + ("+dirty" if _git("status", "--porcelain", "--", "t2i") else "")
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(paths.checkout()), *arguments]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def implausible(record: dict) -> list[str]:
