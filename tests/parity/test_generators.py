@@ -49,8 +49,10 @@ def taps(generator: torch.nn.Module, wanted: dict) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("project", MODELS)
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("scale", "mode"), [(s, m) for s in ("fixed", "fanin") for m in ("eval", "train")])
+@pytest.mark.parametrize(
+    ("precision", "scale", "mode"),
+    [("float", "fanin", "eval"), ("float", "fanin", "train"), ("double", "fanin", "train")],
+)
 def test_generator(project, precision, scale, mode):
     recorded, (outputs, tolerance) = golden(f"{project}_G_NET"), PRECISIONS[precision]
     (run,) = [run for run in recorded["runs"] if (run["wscale"], run["mode"]) == (scale, mode)]
