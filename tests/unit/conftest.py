@@ -12,6 +12,7 @@ from t2i import config as configs
 from t2i.data import aviary
 
 TINY = dict(steps=8, batch_size=8, generator_width=8, discriminator_width=8, log_every=2, checkpoint_every=4)
+TINY_STAGES = dict(steps=2, batch_size=4, generator_width=4, discriminator_width=2, log_every=1, checkpoint_every=1)
 TINY_DAMSM = dict(steps=4, batch_size=16, trunk_width=4, trials=50, log_every=2, checkpoint_every=4)
 
 
@@ -100,6 +101,18 @@ def damsm_folder(little_aviary, tmp_path_factory):
         patch.setenv("T2I_RUNS", str(tmp_path_factory.mktemp("damsm")))
         settings = TINY_DAMSM | {"root": str(little_aviary), "steps": 2}
         return fit(configs.load("damsm", "aviary", "smoke", **settings)).directory
+
+
+@pytest.fixture
+def tiny_stages(little_aviary, damsm_folder, tmp_path, monkeypatch):
+    """``tiny_stages(model, **overrides)`` is a config of a multi-stage model whose run folder is the test's own."""
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+
+    def config(model: str = "attngan", **overrides):
+        settings = TINY_STAGES | {"root": str(little_aviary), "text_encoder": str(damsm_folder)} | overrides
+        return configs.load(model, "aviary", "smoke", **settings)
+
+    return config
 
 
 @pytest.fixture(scope="session")

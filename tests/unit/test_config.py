@@ -1,7 +1,13 @@
 import dataclasses
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
+from PIL import Image
 
+from t2i import checkpoint, paths
 from t2i import config as configs
 from t2i.errors import UserError
 
@@ -46,8 +52,58 @@ def test_damsm_s_paper_values_are_those_of_attngan_s_code(dataset):
     assert (config.rnn, config.trunk, config.class_mask, config.trials) == ("LSTM", "inception-v3", True, 30_000)
 
 
+# Width of G and of D, residual blocks, batch, epochs, λ of DAMSM, words and captions per image.
+STAGES = {
+    ("attngan", "cub"): (32, 64, 2, 20, 600, 5, 18, 10),
+    ("attngan", "coco"): (48, 96, 3, 14, 120, 50, 12, 5),
+    ("dm-gan", "cub"): (64, 32, 2, 10, 800, 5, 18, 10),
+    ("dm-gan", "coco"): (64, 32, 3, 16, 200, 50, 12, 5),
+    ("attndm-gan", "cub"): (64, 32, 2, 10, 504, 5, 18, 10),
+    ("dmattn-gan", "cub"): (64, 32, 2, 10, 504, 5, 18, 10),
+}
+
+
+@pytest.mark.parametrize(("model", "dataset"), STAGES)
+def test_the_paper_values_of_the_multi_stage_models(model, dataset):
+    config = configs.PAPER[model, dataset]
+    sizes = config.generator_width, config.discriminator_width, config.residual_blocks, config.batch_size, config.epochs
+    assert (*sizes, config.damsm_weight, config.words, config.captions_per_image) == STAGES[model, dataset]
+    assert config.norm == ("batch" if model == "attngan" else "spectral")
+    assert (config.learning_rate, config.ema_decay, config.kl_weight) == (2e-4, 0.999, 1)
+    assert (config.noise_size, config.condition_size, config.sizes) == (100, 100, (64, 128, 256))
+    assert (config.gamma_attention, config.gamma_words, config.gamma_matching) == (4, 5, 10)
+    assert (config.mask, config.objective, config.damsm_scales) == ("correct", "code", "last")
+    assert (config.crop, config.resize, config.text_encoder) == ("box", "shorter", "damsm")
+
+
+def test_sizes_follow_the_number_of_stages():
+    for refinements, sizes in (((), (64,)), (("memory",), (32, 64)), (("memory",) * 3, (8, 16, 32, 64))):
+        assert configs.load("dm-gan", image_size=64, refinements=refinements).sizes == sizes
+
+
+def test_a_new_composition_is_one_row(damsm_folder, little_aviary, tmp_path):
+    """As a reader adds it to a checkout: one line, and the command line trains it and draws with it."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    package = shutil.copytree(paths.checkout() / "t2i", tmp_path / "checkout" / "t2i", ignore=ignored)
+    table = package / "config" / "papers.py"
+    row = '    "dm-gan": ("memory", "memory"),\n'
+    assert table.read_text().count(row) == 1
+    table.write_text(table.read_text().replace(row, row + '    "mine": ("attention", "memory", "attention"),\n'))
+    options = ["--profile", "smoke", "--steps", "1", "--batch-size", "4", "--image-size", "64"]
+    where = ["--root", str(little_aviary), "--text-encoder", str(damsm_folder)]
+    train = [sys.executable, "-m", "t2i", "train", "--model", "mine", *options, *where]
+    environment = os.environ | {"T2I_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(package.parent)}
+    subprocess.run(train, cwd=package.parent, env=environment, check=True, capture_output=True)
+    folder = tmp_path / "runs" / "mine-aviary-smoke-s0"
+    state = checkpoint.read(folder / "checkpoint.pt")
+    assert state["step"] == 1 and {key[0] for key in state["networks"]["discriminators"]} == set("0123")
+    memories = {key.split(".")[1] for key in state["networks"]["generator"] if "response_gate" in key}
+    assert memories == {"1"}  # and the stages before and after it are attention
+    assert Image.open(folder / "samples" / "step_0000001.png").width > 6 * 64
+
+
 def test_every_field_of_a_model_names_its_source():
-    for kind in (configs.CharCnnRnnConfig, configs.DamsmConfig, configs.GanClsConfig):
+    for kind in (configs.CharCnnRnnConfig, configs.DamsmConfig, configs.GanClsConfig, configs.MultiStageConfig):
         own = set(kind.__annotations__)
         assert all(
             f.metadata.get("source") or f.name == "evaluation_protocol"

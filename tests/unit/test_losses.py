@@ -27,6 +27,33 @@ def test_matching_aware_weighs_wrong_and_fake_pairs():
     assert losses.matching_aware(right, wrong, made, wrong_weight=0.25) == pytest.approx(expected.item())
 
 
+def test_two_heads_are_weighed_as_in_the_code_or_as_in_the_paper():
+    """The logits are logarithms of the odds 1 to 5, so that the probabilities are 1/2, 2/3, 3/4, 4/5 and 5/6."""
+    half, right, made, made_right = (torch.tensor([math.log(odds)]) for odds in (1, 2, 3, 4))
+    wrong = torch.tensor([])
+    by_paper = losses.two_headed(half, right, made, made_right, wrong, "paper")
+    assert by_paper.item() == pytest.approx((math.log(2) + math.log(3 / 2) + math.log(4) + math.log(5)) / 2)
+    wrong = torch.tensor([math.log(5.0)])
+    called_real, called_fake = math.log(2) + math.log(3 / 2), math.log(4) + math.log(5) + math.log(6)
+    by_code = losses.two_headed(half, right, made, made_right, wrong)
+    assert by_code.item() == pytest.approx(called_real / 2 + called_fake / 3)
+    many = losses.two_headed(half, right, made, made_right, torch.tensor([math.log(5.0), 0.0, 0.0]))
+    assert (by_code - many).item() == pytest.approx((math.log(6) - math.log(2)) * 2 / 9)  # each head is a mean
+
+
+def test_the_divergence_is_that_of_two_normal_distributions():
+    torch.manual_seed(0)
+    mean, log_variance = (torch.randn(3, 4, dtype=torch.double, requires_grad=True) for _ in range(2))
+    drawn, standard = torch.distributions.Normal(mean, (log_variance / 2).exp()), torch.distributions.Normal(0.0, 1.0)
+    found, wanted = (
+        losses.kullback_leibler(mean, log_variance),
+        torch.distributions.kl_divergence(drawn, standard).mean(),
+    )
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, [mean, log_variance]) for loss in (found, wanted)))
+    assert losses.kullback_leibler(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
+
+
 def test_joint_embedding_against_a_loop_over_pairs():
     torch.manual_seed(0)
     images, texts = torch.randn(4, 5, dtype=torch.double), torch.randn(4, 5, dtype=torch.double)

@@ -73,6 +73,88 @@ def test_image_encoders_come_back_as_they_were(kind, image_weights):
     assert all(layout.official(layout.key(name)) == name for name in image_weights)
 
 
+STAGED = [kind for kind in official.KINDS if "_NET" in kind]
+# Of each project: names in the file of a generator, and of a discriminator for 64 px or more.
+NAMES = {
+    "attngan": (
+        "ca_net.fc.bias h_net1.fc.0.weight h_net1.fc.1.running_var h_net1.upsample4.1.weight "
+        "h_net2.att.conv_context.weight h_net3.residual.1.block.4.running_mean h_net3.upsample.2.bias "
+        "img_net3.img.0.weight",
+        "img_code_s16.0.weight img_code_s16.9.running_var COND_DNET.jointConv.0.weight COND_DNET.jointConv.1.bias "
+        "COND_DNET.outlogits.0.bias UNCOND_DNET.outlogits.0.weight",
+    ),
+    "dmgan": (
+        "ca_net.fc.weight h_net1.upsample1.1.weight h_net2.A.weight h_net2.B.weight h_net2.M_r.0.bias "
+        "h_net2.M_w.0.weight h_net3.key.0.bias h_net3.value.0.weight h_net3.response_gate.0.bias "
+        "h_net3.residual.0.block.3.weight",
+        "img_code_s16.6.module.weight_bar img_code_s16.0.module.bias img_code_s16.2.module.weight_u "
+        "COND_DNET.jointConv.0.module.weight_v COND_DNET.outlogits.0.weight UNCOND_DNET.outlogits.0.bias",
+    ),
+}
+LARGER = {64: [], 128: ["s32", "s32_1"], 256: ["s32", "s64", "s64_1", "s64_2"]}
+
+
+def drawn(kind: str) -> dict[str, torch.Tensor]:
+    """Random numbers under the official keys of a module that is too large to be initialised for a test."""
+    layout = official.KINDS[kind]
+    return {
+        layout.official(key): torch.rand(value.shape) if value.is_floating_point() else torch.tensor(7)
+        for key, value in official.empty(kind).state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("kind", STAGED)
+def test_the_names_of_staged_networks_are_the_official_ones(kind):
+    layout, own = official.KINDS[kind], official.empty(kind).state_dict()
+    theirs = [layout.official(key) for key in own]
+    assert len(set(theirs)) == len(own) and [layout.key(name) for name in theirs] == list(own)
+    generator, discriminator = NAMES[kind.split("_")[0]]
+    assert set((generator if kind.endswith("G_NET") else discriminator).split()) <= set(theirs)
+    assert not {name.split(".")[0] for name in theirs} & {key.split(".")[0] for key in own}  # none was passed over
+    if "D_NET" in kind:
+        parts = {name.split(".")[0] for name in theirs}
+        wanted = {f"img_code_{name}" for name in ["s16", *LARGER[int(kind.partition("D_NET")[2])]]}
+        assert parts == {"COND_DNET", "UNCOND_DNET"} | wanted
+
+
+@pytest.mark.parametrize(
+    "kind", ["attngan_cub_G_NET", "dmgan_cub_D_NET64", "dmgan_coco_D_NET128", "attngan_cub_D_NET64"]
+)
+def test_staged_networks_come_back_as_they_were(kind):
+    weights = drawn(kind)
+    counters = {name for name in weights if name.endswith("num_batches_tracked")}
+    assert bool(counters) == (not kind.startswith("dmgan"))
+    module = official.load(kind, {f"module.{name}": value for name, value in weights.items()})
+    assert same(module, weights, kind) and not any(part.training for part in module.modules())
+    older = {name: value for name, value in weights.items() if name not in counters}
+    module = official.load(kind, older)
+    assert same(module, older | {name: torch.tensor(0) for name in counters}, kind)
+
+
+def test_the_mask_of_a_generator_is_chosen_and_does_not_touch_its_weights():
+    kind = "attngan_cub_G_NET"
+    weights = drawn(kind)
+    for options, mask in (({}, "official"), ({"mask": "official"}, "official"), ({"mask": "correct"}, "correct")):
+        module = official.load(kind, weights, **options)
+        assert [stage.mask for stage in module.refinements] == [mask] * 2 and same(module, weights, kind)
+    with pytest.raises(UserError, match=r"There is no mask called 'tiled'\. Choose one of: official, correct\."):
+        official.load(kind, weights, mask="tiled")
+
+
+def test_staged_networks_of_another_release_are_refused():
+    weights = drawn("dmgan_cub_D_NET64")
+    for other in ("dmgan_cub_D_NET128", "attngan_cub_D_NET64", "dmgan_cub_G_NET"):
+        with pytest.raises(
+            UserError, match=f"the state dict: {other} does not fit this model: .* in the file and .* here"
+        ):
+            official.load(other, weights)
+    name = "UNCOND_DNET.outlogits.0.weight"
+    with pytest.raises(
+        UserError, match=r"unconditional_logit\.weight is \(1, 512, 4, 4\) in the file and \(1, 256, 4, 4\)"
+    ):
+        official.load("dmgan_cub_D_NET64", weights | {name: torch.zeros(1, 512, 4, 4)})
+
+
 def python2(value) -> bytes:
     """The instructions with which Python 2 and PyTorch 0.3 write ``value`` (a tensor: as its storage is written)."""
     match value:

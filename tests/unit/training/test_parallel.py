@@ -44,3 +44,14 @@ def test_batch_norm_sees_one_process_s_share(little_aviary, encoder_folder, tmp_
     arguments = little_aviary, encoder_folder, "gan-cls", "with"
     one, two = (end_of(n, tmp_path / f"{n}", *arguments) for n in (1, 2))
     assert 1e-3 < distance(one, two) < 0.5
+
+
+def test_the_processes_of_a_multi_stage_model_end_alike(little_aviary, damsm_folder, tmp_path):
+    """Batch norms, and wrong pairs within each share, make them another run than one process; but they must agree."""
+    kept = end_of(2, tmp_path / "runs", little_aviary, damsm_folder, "attndm-gan", "with")
+    (folder,) = (tmp_path / "runs").iterdir()
+    first, second = (tensors(torch.load(folder / f"process{k}.pt", weights_only=True)) for k in range(2))
+    own = {name for name in first if "running_" in name}  # each has its share's statistics
+    assert first.keys() == second.keys() and len(own) > 20
+    assert all(torch.equal(first[name], kept[name]) for name in first)
+    assert {name for name in first if not torch.equal(first[name], second[name])} == own

@@ -1,0 +1,141 @@
+"""The shared pieces: the fast doubling against the plain one, spectral norm against the recipe of its paper."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from t2i.models.blocks import SpectralConv2d, UpConv2d, doublings, gated_residual, image_head, up_block
+
+
+def both_ways(conv: UpConv2d, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    """(output, gradient of the input, gradient of the weight), the fast way and the plain way."""
+    found = []
+    for conv.fast in (True, False):
+        out = conv(x)
+        slope = torch.randn(out.shape, dtype=out.dtype, generator=torch.Generator().manual_seed(1))
+        found.append((out, *torch.autograd.grad(out, [x, conv.weight], slope)))
+    return found
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 5), (8, 8)])
+def test_the_fast_doubling_is_the_plain_one(size, layout):
+    torch.manual_seed(0)
+    conv = UpConv2d(3, 4).double().to(memory_format=layout)
+    x = torch.randn(2, 3, *size, dtype=torch.double).to(memory_format=layout).requires_grad_()
+    fast, plain = both_ways(conv, x)
+    assert fast[0].shape == (2, 4, 2 * size[0], 2 * size[1])
+    torch.testing.assert_close(fast, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_the_fast_doubling_needs_less_than_half_of_the_multiplications():
+    conv, x, flops = UpConv2d(8, 16), torch.randn(1, 8, 64, 64), {}
+    for conv.fast in (True, False):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            conv(x)
+        flops[conv.fast] = counter.get_total_flops()
+    assert flops[False] == 2 * 9 * 8 * 16 * 128 * 128
+    assert flops[False] / flops[True] == pytest.approx(2.25 * (64 / 65) ** 2)  # 36 to 16, but for the margin
+
+
+def test_an_up_block_doubles_and_gates():
+    torch.manual_seed(0)
+    block, x = up_block(6, 5), torch.randn(2, 6, 3, 4)
+    with torch.no_grad():
+        wide = block.norm(block.conv(x))
+        assert wide.shape == (2, 10, 6, 8)
+        torch.testing.assert_close(block(x), wide[:, :5] * wide[:, 5:].sigmoid())
+
+
+def test_a_gated_residual_adds_and_leaves_the_sum_alone():
+    torch.manual_seed(0)
+    block, x = gated_residual(3), torch.randn(2, 3, 4, 5)
+    assert [tuple(p.shape) for p in block.parameters() if p.ndim == 4] == [(6, 3, 3, 3), (3, 3, 3, 3)]
+    nn.init.zeros_(block.body[-1].weight)
+    assert torch.equal(block(x), x) and (x < 0).any()
+    nn.init.ones_(block.body[-1].weight)
+    first, norm, _, second, last = block.body
+    wide = norm(first(x))
+    torch.testing.assert_close(block(x), x + last(second(wide[:, :3] * wide[:, 3:].sigmoid())))
+
+
+def test_a_head_gives_a_picture():
+    picture = image_head(4)(50 * torch.randn(2, 4, 6, 6))
+    assert picture.shape == (2, 3, 6, 6) and picture.abs().max() <= 1 and picture.abs().max() > 0.99
+
+
+def slow_spectral(conv: SpectralConv2d, u: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """One forward pass by hand from the vector ``u``: the output and both new vectors."""
+    rows = [row.flatten() for row in conv.weight]
+    with torch.no_grad():
+        v = sum(u[k] * row for k, row in enumerate(rows))
+        v = v / v.square().sum().sqrt()
+        u = torch.stack([row @ v for row in rows])
+        u = u / u.square().sum().sqrt()
+    sigma = sum(u[k] * (row @ v) for k, row in enumerate(rows))
+    return F.conv2d(x, conv.weight / sigma, conv.bias, stride=2, padding=1), u, v
+
+
+@pytest.fixture
+def spectral():
+    torch.manual_seed(0)
+    return SpectralConv2d(3, 5, 4, stride=2, padding=1).double()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_every_forward_pass_makes_one_iteration(spectral, training):
+    x, u = torch.randn(2, 3, 8, 6, dtype=torch.double), spectral.u.clone()
+    for _ in range(3):
+        wanted, u, v = slow_spectral(spectral, u, x)
+        torch.testing.assert_close(spectral.train(training)(x), wanted)
+        torch.testing.assert_close([spectral.u, spectral.v], [u, v])
+
+
+def test_each_pass_keeps_its_own_vectors_for_its_gradient(spectral):
+    """As two passes of a discriminator, real and fake, have one backward pass."""
+    pictures = torch.randn(2, 2, 3, 8, 8, dtype=torch.double)
+    u, wanted = spectral.u.clone(), 0.0
+    for x in pictures:
+        out, u, _ = slow_spectral(spectral, u, x)
+        wanted = wanted + out.square().sum()
+    found = sum(spectral(x).square().sum() for x in pictures)
+    parameters = list(spectral.parameters())
+    gradients = [torch.autograd.grad(loss, parameters) for loss in (found, wanted)]
+    torch.testing.assert_close(*gradients)
+    assert all(gradient.any() for gradient in gradients[0])
+
+
+def test_the_largest_singular_value_becomes_one(spectral):
+    used = []
+    spectral._conv_forward = lambda x, weight, bias: used.append(weight.detach()) or x
+    for _ in range(200):
+        spectral(torch.zeros(1, 3, 4, 4, dtype=torch.double))
+    largest = [torch.linalg.matrix_norm(weight.flatten(1), ord=2).item() for weight in used]
+    assert largest[0] > 1.01 and largest[-1] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_vectors_are_kept_and_not_trained(spectral):
+    assert {name for name, _ in spectral.named_parameters()} == {"weight", "bias"}
+    assert {name: tuple(b.shape) for name, b in spectral.named_buffers()} == {"u": (5,), "v": (48,)}
+    assert {"u", "v"} <= spectral.state_dict().keys()
+
+
+def test_mixed_precision_estimates_in_float32():
+    torch.manual_seed(0)
+    conv = SpectralConv2d(3, 4, 3, padding=1)
+    x, u = torch.randn(1, 3, 5, 5), conv.u.clone()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x)
+    assert out.dtype == torch.bfloat16
+    matrix = conv.weight.detach().flatten(1).double()
+    v = F.normalize(matrix.T @ u.double(), dim=0)
+    torch.testing.assert_close(conv.u, F.normalize(matrix @ v, dim=0).float())
+
+
+def test_only_sizes_that_double_from_four_are_built():
+    assert [doublings(4 << k) for k in range(1, 7)] == [1, 2, 3, 4, 5, 6]
+    for size in (0, 2, 4, 6, 12, 48, 100):
+        with pytest.raises(ValueError, match=f"image_size {size} is not 8, 16, 32, 64"):
+            doublings(size)

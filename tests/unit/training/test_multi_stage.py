@@ -1,0 +1,329 @@
+"""AttnGAN, DM-GAN and the hybrids in training: the published step, exact resume, and what a run folder can do alone."""
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from states import differing, tensors
+from torch import nn
+
+from t2i import config as configs
+from t2i import data, device, log, losses
+from t2i.__main__ import main
+from t2i.data import folder
+from t2i.errors import UserError
+from t2i.metrics.evaluate import evaluate
+from t2i.models.blocks import SpectralConv2d
+from t2i.text import ImageFeatures
+from t2i.training import Run, fit
+from t2i.training.multi_stage import MultiStage, generator_terms
+from t2i.training.settling import BATCHES
+
+CAPTIONS = ["a red bird with a long tail", "a blue bird", "a small bird with a yellow body and a black bill"]
+
+
+@pytest.fixture
+def recipe(tiny_stages):
+    """``recipe(model, **overrides)`` is a recipe before its first step, the same whenever it is made."""
+
+    def build(model: str = "attngan", **overrides) -> MultiStage:
+        config = tiny_stages(model, **overrides)
+        device.seed_step(0, -1)
+        return MultiStage(config, data.read(config.dataset, config.root).sound(), device.start("cpu"))
+
+    return build
+
+
+def text_of(made: MultiStage, batch):
+    with torch.no_grad():
+        return made.text(batch.captions, batch.lengths)
+
+
+def same(one, other) -> bool:
+    """Whether the tensors of two nested states are identical to the last bit."""
+    one, other = tensors(one), tensors(other)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("model", configs.COMPOSITIONS)
+def test_a_run_goes_on_to_the_same_bits_and_draws(tiny_stages, model):
+    whole = fit(tiny_stages(model, steps=3)).state
+    fit(tiny_stages(model, steps=1), resume=False)
+    run = fit(tiny_stages(model, steps=3))
+    assert differing(whole, run.state) == []
+    assert log.read(run.directory / "stats.jsonl")["step"].tolist() == [1, 2, 3]
+    names = {str(path.relative_to(run.directory)) for path in run.directory.rglob("*") if path.is_file()}
+    assert names == {
+        "config.json",
+        "stats.jsonl",
+        "checkpoint.pt",
+        "samples/step_0000001.png",
+        "samples/step_0000003.png",
+    }
+
+    again, pictures = Run.load(run.directory), run.sample(CAPTIONS, count=2, seed=5)
+    assert pictures.shape == (6, 3, 32, 32) and pictures.dtype == torch.uint8
+    assert torch.equal(again.sample(CAPTIONS, count=2, seed=5), pictures)
+    assert not torch.equal(again.sample(CAPTIONS, count=2, seed=6), pictures)
+    for k, caption in enumerate(CAPTIONS):
+        alone = again.sample([caption], count=2, seed=5).int()
+        assert (alone - pictures[2 * k : 2 * k + 2].int()).abs().max() <= 1  # rounding, once it is a byte
+        assert len(alone[0].unique()) > 10
+
+
+def test_what_a_run_draws_can_be_looked_at(tiny_stages):
+    run = fit(tiny_stages("attndm-gan"))
+    made = run.draw(CAPTIONS, *run.noise(3, seed=0))
+    assert [tuple(image.shape[1:]) for image in made.images] == [(3, 8, 8), (3, 16, 16), (3, 32, 32)]
+    assert [tuple(maps.shape) for maps in made.attention] == [(3, 11, 8, 8), (3, 11, 16, 16)]
+    for maps in made.attention:
+        torch.testing.assert_close(maps.sum(dim=1), torch.ones_like(maps[:, 0]))
+        assert not maps[1, 3:].any()  # "a blue bird"
+
+
+def official_step(generator, judges, adams, text, batch, image_encoder, config):
+    """The step as the official trainer has it, with an Adam for each discriminator; the losses as plain formulas."""
+
+    def entropy(logits, label):
+        return nn.functional.binary_cross_entropy(logits.sigmoid(), torch.full_like(logits, label))
+
+    made = generator(batch.noise, text, batch.eps)
+    for judge, adam, real, fake in zip(judges, adams[1:], batch.images, made.images, strict=True):
+        adam.zero_grad()
+        real, fake = judge.features(real), judge.features(fake.detach())
+        right, fitting = judge.conditional(real, text.sentence), judge.conditional(fake, text.sentence)
+        wrong = judge.conditional(real[:-1], text.sentence[1:])
+        called_real = entropy(judge.unconditional(real), 1.0) + entropy(right, 1.0)
+        called_fake = entropy(judge.unconditional(fake), 0.0) + entropy(fitting, 0.0) + entropy(wrong, 0.0)
+        (called_real / 2 + called_fake / 3).backward()
+        adam.step()
+    adams[0].zero_grad()
+    loss = losses.kullback_leibler(made.mean, made.log_variance)
+    for judge, fake in zip(judges, made.images, strict=True):
+        features = judge.features(fake)
+        loss = loss + entropy(judge.conditional(features, text.sentence), 1.0)
+        loss = loss + entropy(judge.unconditional(features), 1.0)
+    matching = losses.damsm(image_encoder(made.images[-1]), text, batch.classes)
+    (loss + config.damsm_weight * sum(matching)).backward()
+    adams[0].step()
+
+
+def apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The length of the difference, relative to that of the two."""
+    return ((found - wanted).norm() / (wanted.norm() + 1e-9)).item()
+
+
+@pytest.mark.parametrize("model", ["attngan", "dm-gan"])
+def test_a_step_is_the_official_one(recipe, model):
+    """At a rate at which it shows that the generator is judged by discriminators that have just been updated."""
+    made = recipe(model, learning_rate=2e-3)
+    names = "generator", "discriminators"
+    networks = copy.deepcopy([made.networks[name] for name in names])
+    adams = [torch.optim.Adam(n.parameters(), lr=2e-3, betas=(0.5, 0.999)) for n in (networks[0], *networks[1])]
+    for number in range(2):
+        batch = made.batch(number)
+        official_step(*networks, adams, text_of(made, batch), batch, made.judge_of_words, made.config)
+        made.train_step(batch, number)
+        for name, network in zip(names, networks, strict=True):
+            for (key, found), wanted in zip(made.networks[name].named_parameters(), network.parameters(), strict=True):
+                assert apart(found, wanted) < 5e-3, key
+                if name == "generator":  # the official discriminators also collect gradients in the generator's step
+                    assert apart(found.grad, wanted.grad) < 5e-3, key
+
+
+def test_spectral_norm_iterates_three_times_a_step_and_four_where_pairs_are_judged(recipe):
+    made, passes = recipe("dm-gan"), {}
+    for name, module in made.networks["discriminators"].named_modules():
+        if isinstance(module, SpectralConv2d):
+            module.register_forward_hook(lambda *_, name=name: passes.update({name: passes.get(name, 0) + 1}))
+    made.train_step(made.batch(0), 0)
+    assert {name: count for name, count in passes.items() if "tower" in name and count != 3} == {}
+    assert [count for name, count in passes.items() if "joint" in name] == [4, 4, 4]
+
+
+def test_the_generator_s_step_leaves_no_gradient_in_the_judges(recipe, monkeypatch):
+    made, seen = recipe(), {}
+    original = MultiStage.update
+
+    def update(self, name, loss):
+        if name == "generator":
+            for parameter in self.judges.parameters():
+                parameter.grad = None
+        original(self, name, loss)
+        seen[name] = [parameter.grad for parameter in self.networks[name].parameters()]
+        seen[f"{name}'s judges"] = [
+            p.grad for network in (self.judges, self.judge_of_words) for p in network.parameters()
+        ]
+
+    monkeypatch.setattr(MultiStage, "update", update)
+    made.train_step(made.batch(0), 0)
+    assert set(seen["generator's judges"]) == {None}
+    assert all(g is not None and g.any() for name in ("generator", "discriminators") for g in seen[name])
+    assert all(p.requires_grad for p in made.judges.parameters())
+
+
+@pytest.mark.parametrize("model", ["attngan", "dm-gan"])
+def test_the_encoders_never_change(tiny_stages, damsm_folder, recipe, model):
+    before = Run.load(damsm_folder).as_encoder()
+    kept = fit(tiny_stages(model)).as_encoder()
+    assert same(kept, before) and kept["extras"] == before["extras"]
+    made = recipe(model)
+    made.train_step(made.batch(0), 0)
+    made.settle(made.networks["generator"])
+    for encoder, name in ((made.text, "weights"), (made.judge_of_words, "image")):
+        assert not any(module.training for module in encoder.modules())
+        assert same(encoder.state_dict(), before[name])
+
+
+def test_words_may_be_sought_at_every_size(recipe):
+    made = recipe()
+    batch = made.batch(0)
+    text = text_of(made, batch)
+    pictures = made.generator(batch.noise, text, batch.eps)
+
+    def terms(**settings):
+        config = made.config.__class__(**made.config.to_dict() | settings)
+        return generator_terms(config, made.judges, made.judge_of_words, pictures, text, batch.classes)
+
+    last, every = terms(), terms(damsm_scales="all")
+    each = [losses.damsm(ImageFeatures(*made.judge_of_words(i)), text, batch.classes) for i in pictures.images]
+    for name, parts in (("words", slice(0, 2)), ("sentence", slice(2, 4))):
+        torch.testing.assert_close(last[name], 5 * sum(each[-1][parts]))
+        torch.testing.assert_close(every[name], 5 * sum(sum(one[parts]) for one in each))
+    assert last.keys() == every.keys() == {"adversarial", "words", "sentence", "kl"}
+    torch.testing.assert_close(terms(objective="paper")["adversarial"], last["adversarial"] / 2)
+    torch.testing.assert_close(terms(kl_weight=2.0)["kl"], 2 * losses.kullback_leibler(*pictures[2:4]))
+    sharper = losses.Gammas(1.0, 2.0, 3.0)
+    wanted = losses.damsm(ImageFeatures(*made.judge_of_words(pictures.images[-1])), text, batch.classes, sharper)
+    found = terms(gamma_attention=1.0, gamma_words=2.0, gamma_matching=3.0, damsm_weight=1.0)
+    torch.testing.assert_close(found["words"] + found["sentence"], sum(wanted))
+
+
+def test_the_processes_of_a_data_parallel_run_share_one_batch(recipe):
+    made = recipe(words=4)
+    whole, parts = made.batch(3), []
+    for made.part in (slice(0, 2), slice(2, 4)):
+        parts.append(made.batch(3))
+    assert made.part != slice(0, 4) and [image.shape[-1] for image in whole.images] == [8, 16, 32]
+    both = [torch.cat(sizes) for sizes in zip(*(part.images for part in parts), strict=True)]
+    assert all(torch.equal(*pair) for pair in zip(both, whole.images, strict=True))
+    for name in ("captions", "lengths", "classes", "noise", "eps"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)), name
+    assert whole.captions.shape == (4, 4) and whole.lengths.max() == 4
+    assert not torch.equal(made.batch(4).noise, parts[1].noise)
+
+
+def test_statistics_are_measured_for_the_averaged_weights(tiny_stages, recipe):
+    """The plain mean over the settling batches, in a copy where it is done by hand."""
+    run, made = fit(tiny_stages()), recipe()
+    generator = copy.deepcopy(run.generator).train()
+    norm, seen = generator.refinements[1].up.norm, []
+    norm.register_forward_hook(lambda _, given, out: seen.append(given[0].mean(dim=(0, 2, 3))))
+    made.settle(generator)
+    assert len(seen) == BATCHES and not generator.training and norm.momentum == 0.1
+    torch.testing.assert_close(norm.running_mean, torch.stack(seen).mean(dim=0), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(norm.running_mean, run.generator.refinements[1].up.norm.running_mean)  # as fit left it
+    live = run.state["networks"]["generator"]["refinements.1.up.norm.running_mean"]
+    assert not torch.allclose(live, norm.running_mean, rtol=0.01)
+
+
+@pytest.mark.parametrize("model", ["attngan", "dm-gan"])
+def test_mixed_precision_trains(tiny_stages, model):
+    run = fit(tiny_stages(model, precision="bf16-mixed", checkpoint_every=2))
+    assert all(torch.isfinite(part).all() for part in tensors(run.state["ema"]).values())
+    assert {p.dtype for p in run.generator.parameters()} == {torch.float32}
+    assert np.isfinite(log.read(run.directory / "stats.jsonl").to_numpy()).all()
+
+
+METRICS = {"fid", "is_mean", "kid_mean", "matching_score", "matching_accuracy", "r_precision", "r_precision_shuffled"}
+
+
+def test_a_run_folder_is_measured_without_its_encoder_s(tiny_stages, damsm_folder, tmp_path):
+    encoder = shutil.copytree(damsm_folder, tmp_path / "encoder")
+    directory = fit(tiny_stages("dmattn-gan", text_encoder=str(encoder))).directory
+    shutil.rmtree(encoder)
+    directory = directory.rename(tmp_path / "elsewhere")
+    record = evaluate(Run.load(directory))
+    metrics = record["metrics"]
+    assert metrics.keys() >= METRICS | {"body_accuracy", "body_accuracy_shuffled"}
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(0 <= metrics[name] <= 1 for name in metrics if "precision" in name or "accuracy" in name)
+    assert record["protocol"] == "fid200-aviarynet1" and record["generated_count"] == 200 and record["steps"] == 2
+    assert json.loads((directory / "result.json").read_text()) == record
+    again = evaluate(Run.load(directory))["metrics"]
+    assert again == metrics
+    assert Run.load(directory).sample(["a red bird"]).shape == (1, 3, 32, 32)
+
+
+def test_r_precision_follows_the_captions(tiny_stages, monkeypatch):
+    """With encoders that agree about everything, pictures find their own captions, and never those dealt to them."""
+    from t2i.metrics import evaluate as module
+
+    run, asked = fit(tiny_stages()), []
+
+    def of_pictures(codes, captions, classes, *rest):
+        asked.append((codes, captions, classes))
+        return {"r_precision": float(len(asked))}
+
+    monkeypatch.setattr(module.encoders, "of_pictures", of_pictures)
+    metrics = evaluate(run)["metrics"]
+    (codes, own, classes), (codes_again, dealt, dealt_classes) = asked
+    assert (metrics["r_precision"], metrics["r_precision_shuffled"]) == (1, 2)
+    assert torch.equal(codes, codes_again) and codes.shape == (200, 256)
+    assert sorted(own) == sorted(dealt) and own != dealt
+    pairs = set(zip(own, classes.tolist(), strict=True))
+    assert set(zip(dealt, dealt_classes.tolist(), strict=True)) == pairs
+
+
+@pytest.mark.parametrize("model", configs.COMPOSITIONS)
+def test_another_kind_of_encoder_is_refused(tiny_stages, encoder_folder, model, tmp_path):
+    sentence = rf"is a run of char-cnn-rnn, and {model} reads with damsm\. Name the folder of a damsm run"
+    with pytest.raises(UserError, match=sentence):
+        fit(tiny_stages(model, text_encoder=str(encoder_folder)))
+    with pytest.raises(UserError, match=f"The encoder is char-cnn-rnn, and {model} reads with damsm"):
+        fit(tiny_stages(model, text_encoder="char-cnn-rnn"))
+    assert not list((tmp_path / "runs").rglob("*.pt"))
+
+
+def test_a_set_without_classes_is_trained_on(tmp_path, draw_picture, monkeypatch):
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+    lines = ["file,caption,split"]
+    for k in range(12):
+        draw_picture(tmp_path / "photos" / f"{k}.png", 50, 40, seed=k)
+        lines.append(f"{k}.png,a picture with number {k},{'test' if k > 8 else 'train'}")
+    (tmp_path / "captions.csv").write_text("\n".join(lines))
+    folder.prepare(tmp_path / "photos", tmp_path / "captions.csv", tmp_path / "boats")
+    little = dict(steps=1, batch_size=4)
+    encoder = fit(configs.load("damsm", str(tmp_path / "boats"), "smoke", trunk_width=4, trials=20, **little))
+    config = configs.load("attngan", str(tmp_path / "boats"), "smoke", text_encoder=str(encoder.directory), **little)
+    metrics = evaluate(fit(config))["metrics"]
+    assert metrics.keys() >= METRICS and "body_accuracy" not in metrics
+
+
+@pytest.fixture(scope="module")
+def cub_encoder(samples, tmp_path_factory):
+    """A DAMSM of one step on real birds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2I_RUNS", str(tmp_path_factory.mktemp("cub_encoder")))
+        settings = dict(root=str(samples("cub10")), steps=1, batch_size=8, trunk_width=4)
+        return fit(configs.load("damsm", "cub", "smoke", **settings)).directory
+
+
+@pytest.mark.parametrize("model", configs.COMPOSITIONS)
+def test_real_photographs_train_sample_and_evaluate(samples, cub_encoder, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path))
+    command = ["train", "--model", model, "--dataset", "cub", "--root", str(samples("cub10")), "--profile", "smoke"]
+    for steps in ("1", "2"):  # and resumed
+        assert main([*command, "--steps", steps, "--batch-size", "4", "--text-encoder", str(cub_encoder)]) == 0
+    directory = tmp_path / f"{model}-cub-smoke-s0"
+    sheet = tmp_path / "sheet.png"
+    assert (
+        main(["sample", "--run", str(directory), "a red bird", "this bird", "--count", "2", "--out", str(sheet)]) == 0
+    )
+    assert main(["evaluate", "--run", str(directory)]) == 0
+    record = json.loads((directory / "result.json").read_text())
+    assert record["steps"] == 2 and record["metrics"].keys() >= METRICS and record["metrics"]["fid"] > 0
+    assert sheet.stat().st_size > 1000
