@@ -75,6 +75,8 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     for name, choices in _CHOICES.items():
         if name in names:
             _known(name.replace("_", " "), getattr(config, name), choices)
+    if isinstance(config, GanClsConfig | MultiStageConfig):
+        _check_size(config)
     root = config.root or _default_root(config.dataset, config.image_size)
     return replace(config, root=str(Path(root).expanduser().resolve()))
 
@@ -91,6 +93,16 @@ def difference(config: Config) -> list[tuple[str, object, object]]:
     bookkeeping = {"profile", "root", "seed", "device"}
     names = [f.name for f in fields(config) if f.name not in bookkeeping]
     return [(n, getattr(paper, n), getattr(config, n)) for n in names if getattr(paper, n) != getattr(config, n)]
+
+
+def _check_size(config: GanClsConfig | MultiStageConfig) -> None:
+    """A generator doubles 4 px at least once for its first picture, and once more for each refinement."""
+    smallest = 8 << len(getattr(config, "refinements", ()))
+    possible = [smallest << k for k in range(4)]
+    size = config.image_size
+    if size < smallest or size & (size - 1):
+        problem = f"{config.model} cannot draw pictures of {size} px, which are no doublings of {smallest}"
+        raise UserError(problem, f"Choose an --image-size such as {', '.join(map(str, possible))}.")
 
 
 def _known(what: str, name: str, names) -> None:

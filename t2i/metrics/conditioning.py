@@ -4,6 +4,7 @@ A generator that ignores its text can have a fine FID; the report behind lesson 
 that its encoder had never been linked to the GAN.
 """
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = 
     """
     chosen = rng_for(seed, 0, "matching").permutation(len(unseen))[:limit]
     captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "matching captions"))]
-    judge, right, wrong = run.discriminators[-1], [], []
+    judge, right, wrong = copy.deepcopy(run.discriminators[-1]), [], []  # spectral norm moves on with every look
     dealt = shuffle(captions, seed)
     for part in np.array_split(np.arange(len(chosen)), -(-len(chosen) // 100)):
         features = judge.features(unseen.evaluation_images(chosen[part])[-1])

@@ -36,6 +36,10 @@ def _stages(config: configs.MultiStageConfig) -> Networks:
     width, sizes = config.generator_width, config.sizes
     augmentation = ConditioningAugmentation(TEXT_SIZE, config.condition_size)
     initial = SentenceStage(config.condition_size, config.noise_size, width, sizes[0])
+    for name in config.refinements:
+        if name not in REFINEMENTS:
+            problem = f"{config.model} asks for a refinement called {name!r}, which there is not"
+            raise UserError(problem, f"Choose among: {', '.join(REFINEMENTS)}.")
     refinements = [
         REFINEMENTS[name](width, TEXT_SIZE, config.residual_blocks, config.mask) for name in config.refinements
     ]

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
+from t2i.data.captions import Vocabulary
 from t2i.errors import UserError
 from t2i.text import trunks
 from t2i.text.features import ImageFeatures, TextFeatures
@@ -41,11 +42,16 @@ class TextEncoder(nn.Module):
         mask = torch.arange(words.shape[1]) >= lengths[:, None]
         return TextFeatures(words.transpose(1, 2), torch.cat([last[0], last[1]], dim=1), mask.to(words.device))
 
-    def features(self, texts: list[str]) -> TextFeatures:
-        """Captions as written, each in full length; :class:`UserError` for one without a known word."""
+    def known(self) -> Vocabulary:
+        """The vocabulary; :class:`UserError` where the encoder came without one."""
         if self.vocabulary is None:
             raise UserError("This text encoder has no vocabulary", "Import it with the captions.pickle it came with.")
-        numbers = [torch.tensor(self.vocabulary.encode(text)) for text in texts]
+        return self.vocabulary
+
+    def features(self, texts: list[str]) -> TextFeatures:
+        """Captions as written, each in full length; :class:`UserError` for one without a known word."""
+        vocabulary = self.known()
+        numbers = [torch.tensor(vocabulary.encode(text)) for text in texts]
         lengths = torch.tensor([len(words) for words in numbers])
         return self(pad_sequence(numbers, batch_first=True).to(self.embedding.weight.device), lengths)
 

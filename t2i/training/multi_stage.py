@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from t2i import device, losses, models, plots
 from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for
 from t2i.data.images import to_uint8
+from t2i.errors import UserError
 from t2i.models.generator import Generated
 from t2i.text import ImageFeatures, TextFeatures
 from t2i.training.encoders import encoder_run
@@ -45,10 +46,13 @@ class MultiStage(Recipe):
             encoder.to(fabric.device) for encoder in (self.encoder_run.encoder, self.encoder_run.image_encoder)
         )
         self.data = ImageTextDataset(index, "train", config.sizes, config.crop, config.resize, config.images_per_class)
-        self.captions = WordTable(self.data.examples, self.text.vocabulary, config.captions_per_image)
+        self.captions = WordTable(self.data.examples, self.text.known(), config.captions_per_image)
         _ = self.data.cache  # decode now, not in the middle of the first step
         self.batch_size = min(config.batch_size, len(self.data))
         self.part = device.share(fabric, self.batch_size)
+        if self.part.stop - self.part.start < 2:
+            problem = f"{config.model} needs at least two images in every process, one to be wrong for the other"
+            raise UserError(problem, f"Choose a --batch-size of {2 * fabric.world_size} or more.")
 
         networks = models.from_config(config)
         adam = dict(lr=config.learning_rate, betas=(0.5, 0.999), fused=True)

@@ -129,7 +129,7 @@ class Run:
         for caption in captions:
             if not self.reads_words and len(caption) > LENGTH:
                 notes.append(f"of the {len(caption):,} characters of a caption, the first {LENGTH} are read")
-            elif self.reads_words and (lost := self.encoder.vocabulary.unknown(caption)):
+            elif self.reads_words and (lost := self.encoder.known().unknown(caption)):
                 notes.append(f"not in the vocabulary, and passed over: {', '.join(lost)}")
         return notes
 

@@ -81,6 +81,15 @@ def test_sizes_follow_the_number_of_stages():
         assert configs.load("dm-gan", image_size=64, refinements=refinements).sizes == sizes
 
 
+@pytest.mark.parametrize(
+    ("model", "size", "sizes"),
+    [("gan-cls", 24, "8, 16, 32, 64"), ("attngan", 16, "32, 64, 128, 256"), ("dm-gan", 48, "32, 64, 128, 256")],
+)
+def test_sizes_that_no_doubling_reaches_are_refused(model, size, sizes):
+    with pytest.raises(UserError, match=rf"{model} cannot draw pictures of {size} px.*--image-size such as {sizes}\."):
+        configs.load(model, "aviary", "smoke", image_size=size)
+
+
 def test_a_new_composition_is_one_row(damsm_folder, little_aviary, tmp_path):
     """As a reader adds it to a checkout: one line, and the command line trains it and draws with it."""
     ignored = shutil.ignore_patterns("__pycache__")

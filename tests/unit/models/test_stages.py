@@ -6,6 +6,7 @@ from torch import nn
 
 from t2i import config as configs
 from t2i import models
+from t2i.errors import UserError
 from t2i.models.blocks import parameter_count
 from t2i.models.initial import ConditioningAugmentation, SentenceStage
 from t2i.models.refinement import AttentionRefinement, MemoryRefinement
@@ -296,3 +297,8 @@ def test_fresh_networks_are_initialised_as_published():
             assert not module.bias.any()
     gains = torch.cat([m.weight for m in networks.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)])
     assert gains.mean().item() == pytest.approx(1, abs=0.005) and gains.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_a_stage_that_there_is_not_is_named():
+    with pytest.raises(UserError, match=r"refinement called 'memroy'.*Choose among: attention, memory"):
+        tiny("dm-gan", refinements=("memory", "memroy"))

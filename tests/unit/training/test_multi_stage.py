@@ -10,8 +10,8 @@ import torch
 from states import differing, tensors
 from torch import nn
 
+from t2i import checkpoint, data, device, log, losses
 from t2i import config as configs
-from t2i import data, device, log, losses
 from t2i.__main__ import main
 from t2i.data import folder
 from t2i.errors import UserError
@@ -286,6 +286,27 @@ def test_another_kind_of_encoder_is_refused(tiny_stages, encoder_folder, model, 
     with pytest.raises(UserError, match=f"The encoder is char-cnn-rnn, and {model} reads with damsm"):
         fit(tiny_stages(model, text_encoder="char-cnn-rnn"))
     assert not list((tmp_path / "runs").rglob("*.pt"))
+
+
+def test_an_encoder_without_a_vocabulary_is_refused(tiny_stages, damsm_folder, tmp_path):
+    encoder = shutil.copytree(damsm_folder, tmp_path / "encoder")
+    state = checkpoint.read(encoder / "checkpoint.pt")
+    state["extras"]["vocabulary"] = None  # as the import of a released encoder without its captions.pickle leaves it
+    checkpoint.save(encoder / "checkpoint.pt", state)
+    for use in (lambda: fit(tiny_stages(text_encoder=str(encoder))), lambda: Run.load(encoder).passed_over(["a bird"])):
+        with pytest.raises(UserError, match=r"has no vocabulary\. Import it with the captions\.pickle"):
+            use()
+
+
+def test_one_image_is_no_batch(tiny_stages):
+    with pytest.raises(UserError, match=r"attngan needs at least two images.*Choose a --batch-size of 2 or more"):
+        fit(tiny_stages(batch_size=1))
+    fit(tiny_stages(batch_size=2, steps=1))
+
+
+def test_looking_twice_at_a_run_changes_nothing(tiny_stages):
+    run = fit(tiny_stages("dm-gan"))
+    assert evaluate(run)["metrics"] == evaluate(run)["metrics"]
 
 
 def test_a_set_without_classes_is_trained_on(tmp_path, draw_picture, monkeypatch):
