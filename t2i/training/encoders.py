@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from t2i import config as configs
 from t2i.config import Config
 from t2i.errors import UserError
@@ -22,4 +24,5 @@ def encoder_run(config: Config) -> Run:
     if run:
         return run
     shared = {"root": config.root, "seed": config.seed, "device": config.device}
-    return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))
+    with torch.random.fork_rng(devices=[]):  # the GAN begins alike whether its encoder is trained here or was before
+        return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))
