@@ -149,8 +149,9 @@ def evaluate(
     record = measure(Run.load(run), protocol)
     if json_file:
         paths.write_json(json_file, record)
+    width = max(map(len, record["metrics"])) + 2
     for name, value in record["metrics"].items():
-        print(f"{name:<26}{'–' if value is None else f'{value:.4g}'}")
+        print(f"{name:<{width}}{'–' if value is None else f'{value:.4g}'}")
 
 
 @app.command
