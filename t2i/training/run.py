@@ -15,6 +15,7 @@ from t2i.data.captions import Vocabulary
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError
+from t2i.metrics import encoders
 from t2i.models.generator import Generated
 from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
@@ -115,12 +116,10 @@ class Run:
         """One picture for each caption, each from noise of its own: (len(captions), 3, s, s) uint8."""
         return self.draw(captions, *self.noise(len(captions), seed)).images[-1]
 
-    @torch.inference_mode()
-    def encode(self, captions: list[str], batch_size: int = 512) -> Tensor:
+    def encode(self, captions: list[str]) -> Tensor:
         """The sentence vectors of any number of captions: (N, N_s), on the CPU."""
-        parts = [captions[i : i + batch_size] for i in range(0, len(captions), batch_size)]
         with device.visiting(self.encoder, self.config.device) as encoder:
-            return torch.cat([encoder.encode(part).cpu() for part in parts])
+            return encoders.encode(encoder, captions)
 
     def passed_over(self, captions: list[str]) -> list[str]:
         """A sentence for each caption of which a part is not read: words that the vocabulary lacks, or what is too long

@@ -7,19 +7,17 @@ import torch
 from torch import Tensor
 
 from t2i.device import visiting
+from t2i.metrics.encoders import encode
 from t2i.text.char_cnn_rnn import CharCnnRnn
 
 
 class SentenceTable:
     """The vectors of all captions of all images, on the CPU: (captions in all, N_s)."""
 
-    def __init__(
-        self, encoder: CharCnnRnn, captions: Sequence[Sequence[str]], device: torch.device, batch_size: int = 512
-    ):
+    def __init__(self, encoder: CharCnnRnn, captions: Sequence[Sequence[str]], device: torch.device):
         texts = [caption for written in captions for caption in written]
-        with torch.inference_mode(), visiting(encoder, device.type) as there:
-            parts = [there.encode(texts[i : i + batch_size]).cpu() for i in range(0, len(texts), batch_size)]
-        self.vectors = torch.cat(parts).clone()
+        with visiting(encoder, device.type) as there:
+            self.vectors = encode(there, texts).clone()
         self.counts = np.array([len(written) for written in captions])
         self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.models import inception_v3
 
 from t2i import config as configs
-from t2i.data import aviary
+from t2i.data import aviary, folder
 
 TINY = dict(steps=8, batch_size=8, generator_width=8, discriminator_width=8, log_every=2, checkpoint_every=4)
 TINY_STAGES = dict(steps=2, batch_size=4, generator_width=4, discriminator_width=2, log_every=1, checkpoint_every=1)
@@ -50,6 +50,18 @@ def little_cub(tmp_path):
     for name, lines in tables.items():
         (base / f"{name}.txt").write_bytes("\r\n".join(lines).encode() + b"\r\n")
     return root
+
+
+@pytest.fixture
+def without_classes(tmp_path):
+    """A prepared folder of twelve pictures, three of them to test with, that belong to no classes."""
+    lines = ["file,caption,split"]
+    for k in range(12):
+        picture(tmp_path / "photos" / f"{k}.png", 50, 40, seed=k)
+        lines.append(f"{k}.png,a picture with number {k},{'test' if k > 8 else 'train'}")
+    (tmp_path / "captions.csv").write_text("\n".join(lines))
+    folder.prepare(tmp_path / "photos", tmp_path / "captions.csv", tmp_path / "boats")
+    return tmp_path / "boats"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from states import differing
 from t2i import config as configs
 from t2i import data, device, log, losses
 from t2i.__main__ import main
-from t2i.data import folder
 from t2i.data.captions import Vocabulary
 from t2i.errors import UserError
 from t2i.metrics import encoders
@@ -205,15 +204,9 @@ def test_a_gan_of_sentences_refuses_other_models_by_name(tiny, name):
         fit(tiny(text_encoder=name))
 
 
-def test_a_set_without_classes_is_trained_on(tmp_path, draw_picture, monkeypatch):
+def test_a_set_without_classes_is_trained_on(without_classes, tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
-    lines = ["file,caption,split"]
-    for k in range(12):
-        draw_picture(tmp_path / "photos" / f"{k}.png", 50, 40, seed=k)
-        lines.append(f"{k}.png,a picture with number {k},{'test' if k > 8 else 'train'}")
-    (tmp_path / "captions.csv").write_text("\n".join(lines))
-    folder.prepare(tmp_path / "photos", tmp_path / "captions.csv", tmp_path / "boats")
-    run = fit(configs.load("damsm", str(tmp_path / "boats"), "smoke", **LITTLE))
+    run = fit(configs.load("damsm", str(without_classes), "smoke", **LITTLE))
     metrics = evaluate(run)["metrics"]
     assert metrics["chance"] == pytest.approx(1 / 3) and 0 <= metrics["r_precision"] <= 1
 

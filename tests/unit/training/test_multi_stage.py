@@ -13,7 +13,6 @@ from torch import nn
 from t2i import checkpoint, data, device, log, losses
 from t2i import config as configs
 from t2i.__main__ import main
-from t2i.data import folder
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.models.blocks import SpectralConv2d
@@ -309,17 +308,11 @@ def test_looking_twice_at_a_run_changes_nothing(tiny_stages):
     assert evaluate(run)["metrics"] == evaluate(run)["metrics"]
 
 
-def test_a_set_without_classes_is_trained_on(tmp_path, draw_picture, monkeypatch):
+def test_a_set_without_classes_is_trained_on(without_classes, tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
-    lines = ["file,caption,split"]
-    for k in range(12):
-        draw_picture(tmp_path / "photos" / f"{k}.png", 50, 40, seed=k)
-        lines.append(f"{k}.png,a picture with number {k},{'test' if k > 8 else 'train'}")
-    (tmp_path / "captions.csv").write_text("\n".join(lines))
-    folder.prepare(tmp_path / "photos", tmp_path / "captions.csv", tmp_path / "boats")
     little = dict(steps=1, batch_size=4)
-    encoder = fit(configs.load("damsm", str(tmp_path / "boats"), "smoke", trunk_width=4, trials=20, **little))
-    config = configs.load("attngan", str(tmp_path / "boats"), "smoke", text_encoder=str(encoder.directory), **little)
+    encoder = fit(configs.load("damsm", str(without_classes), "smoke", trunk_width=4, trials=20, **little))
+    config = configs.load("attngan", str(without_classes), "smoke", text_encoder=str(encoder.directory), **little)
     metrics = evaluate(fit(config))["metrics"]
     assert metrics.keys() >= METRICS and "body_accuracy" not in metrics
 
