@@ -68,7 +68,7 @@ class Run:
         """DAMSM's image encoder, likewise; :class:`UserError` where the run has none."""
         kept = self.as_encoder()
         config = configs.from_dict(kept["config"])
-        if config.model != "damsm" or not kept["image"]:
+        if not self.sees_images:
             raise UserError(f"{self.directory} holds no image encoder", "Name the folder of a damsm run.")
         trunk = trunks.build(config.trunk, config.trunk_width, config.trunk_size)
         return _ready(ImageEncoder(trunk), kept["image"], self._file, "the image encoder")
@@ -77,6 +77,11 @@ class Run:
     def reads_words(self) -> bool:
         """Whether the run's encoders are DAMSM's."""
         return self.as_encoder()["config"]["model"] == "damsm"
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether DAMSM's image encoder is among the run's encoders; a released text encoder may come without."""
+        return self.reads_words and bool(self.as_encoder()["image"])
 
     def as_encoder(self) -> dict:
         """The run's encoders, as the checkpoint of a GAN keeps them so that its folder can be used alone."""
