@@ -39,9 +39,9 @@ class GanCls(Recipe):
 
     averaged = "generator"
 
-    def __init__(self, config, index, fabric):
-        super().__init__(config, index, fabric)
-        self.encoder_run = encoder_run(config)
+    def __init__(self, config, index, fabric, saved=None):
+        super().__init__(config, index, fabric, saved)
+        self.encoder_run = encoder_run(config, self.saved)
         encoder = self.encoder_run.encoder
         size = (config.image_size,)
         self.data = ImageTextDataset(index, "train", size, config.crop, config.resize, config.images_per_class)

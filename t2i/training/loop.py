@@ -42,7 +42,7 @@ def fit(config: Config, resume: bool = True) -> Run:
         return Run(config, saved)
     index = data.read(config.dataset, config.root).sound()
     device.seed_step(config.seed, -1)
-    recipe = RECIPES[config.model](config, index, fabric)
+    recipe = RECIPES[config.model](config, index, fabric, saved)
     ema = _average(recipe)
     start = _restore(saved, recipe, ema, config) if saved else 0
     total = recipe.total_steps()

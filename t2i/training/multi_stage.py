@@ -38,10 +38,10 @@ class MultiStage(Recipe):
 
     averaged = "generator"
 
-    def __init__(self, config, index, fabric):
+    def __init__(self, config, index, fabric, saved=None):
         index = index.with_words()
-        super().__init__(config, index, fabric)
-        self.encoder_run = encoder_run(config)
+        super().__init__(config, index, fabric, saved)
+        self.encoder_run = encoder_run(config, self.saved)
         self.text, self.judge_of_words = (
             encoder.to(fabric.device) for encoder in (self.encoder_run.encoder, self.encoder_run.image_encoder)
         )
