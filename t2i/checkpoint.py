@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from t2i import paths
 from t2i.errors import UserError
@@ -40,7 +41,7 @@ def read(path: Path) -> dict:
     return state
 
 
-def load_weights(module: torch.nn.Module, weights: dict, path: Path, what: str) -> None:
+def load_weights(module: nn.Module, weights: dict, path: Path, what: str) -> None:
     """Load ``weights`` into ``module``; every key and shape must fit, and the first that does not is named."""
     own = module.state_dict()
     for key in own.keys() | weights.keys():
@@ -53,3 +54,13 @@ def load_weights(module: torch.nn.Module, weights: dict, path: Path, what: str) 
                 "Use the model, data set, profile and vocabulary of the file; config.json beside it names them.",
             )
     module.load_state_dict(weights)
+
+
+def fill(module: nn.Module, weights: dict, path: Path, what: str) -> nn.Module:
+    """``module`` with memory on the CPU and ``weights`` in it, in eval mode; what :func:`load_weights` raises.
+
+    Meant for modules from the meta device, where nothing is initialised that the weights overwrite anyway; at the size
+    of the papers that takes seconds. A buffer that the state dict leaves out would stay undefined.
+    """
+    load_weights(module.to_empty(device="cpu"), weights, path, what)
+    return module.eval()

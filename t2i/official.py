@@ -119,10 +119,10 @@ def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "offi
     for key, value in module.state_dict().items():
         if key.endswith("num_batches_tracked"):  # unknown to the PyTorch that saved the older releases
             weights.setdefault(key, torch.zeros(value.shape, dtype=value.dtype))
-    checkpoint.load_weights(module.to_empty(device="cpu"), weights, name, kind)
+    checkpoint.fill(module, weights, name, kind)
     if layout.reads_words:
         module.vocabulary = vocabulary
-    return module.eval()
+    return module
 
 
 def empty(kind: str, mask: str = "official", words: int | None = None) -> nn.Module:

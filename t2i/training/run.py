@@ -97,16 +97,22 @@ class Run:
     @cached_property
     def generator(self) -> nn.Module:
         """The generator with its averaged weights, in eval mode."""
-        generator = models.from_config(self.config).generator
         averaged = self.state["ema"].items()
         weights = {key.removeprefix("module."): value for key, value in averaged if key != "n_averaged"}
-        return _ready(generator, weights, self._file, "the generator")
+        return _ready(self._networks.generator, weights, self._file, "the generator")
 
     @cached_property
     def discriminators(self) -> nn.ModuleList:
         """The discriminators, one per image size, in eval mode."""
-        discriminators = models.from_config(self.config).discriminators
-        return _ready(discriminators, self.state["networks"]["discriminators"], self._file, "the discriminators")
+        weights = self.state["networks"]["discriminators"]
+        return _ready(self._networks.discriminators, weights, self._file, "the discriminators")
+
+    @property
+    def _networks(self) -> models.Networks:
+        """On the meta device. (The encoders are not: what their start draws decides the weights that a GAN, which is
+        built after them, begins with.)"""
+        with torch.device("meta"):
+            return models.from_config(self.config)
 
     def sample(self, captions: list[str], count: int = 1, seed: int = 0) -> Tensor:
         """``count`` pictures for each caption, in the captions' order: (len(captions) * count, 3, s, s) uint8.
@@ -166,5 +172,4 @@ class Run:
 
 
 def _ready(module: nn.Module, weights: dict, file: Path, what: str) -> nn.Module:
-    checkpoint.load_weights(module, weights, file, what)
-    return module.eval().requires_grad_(False)
+    return checkpoint.fill(module, weights, file, what).requires_grad_(False)
