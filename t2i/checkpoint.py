@@ -2,9 +2,11 @@
 
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from t2i import paths
 from t2i.errors import UserError
@@ -40,16 +42,29 @@ def read(path: Path) -> dict:
     return state
 
 
-def load_weights(module: torch.nn.Module, weights: dict, path: Path, what: str) -> None:
-    """Load ``weights`` into ``module``; every key and shape must fit, and the first that does not is named."""
+def load_weights(module: nn.Module, weights: dict, path: Path, what: str, called: Callable[[str], str] = str) -> None:
+    """Load ``weights`` into ``module``; every key and shape must fit, and the first that does not is named.
+
+    ``called`` gives the name that a key has in the file at ``path``, where that is another.
+    """
     own = module.state_dict()
-    for key in own.keys() | weights.keys():
+    for key in {**own, **weights}:
         here, there = own.get(key), weights.get(key)
         if here is None or there is None or here.shape != there.shape:
             expected = "nothing" if here is None else tuple(here.shape)
             found = "nothing" if there is None else tuple(there.shape)
             raise UserError(
-                f"{path}: {what} does not fit this model: {key} is {found} in the file and {expected} here",
-                "Use the model, data set, profile and vocabulary of the file; config.json beside it names them.",
+                f"{path}: {what} does not fit this model: {called(key)} is {found} in the file and {expected} here",
+                "Use the model, data set, profile and vocabulary of the file; a run's config.json names them.",
             )
     module.load_state_dict(weights)
+
+
+def fill(module: nn.Module, weights: dict, path: Path, what: str, called: Callable[[str], str] = str) -> nn.Module:
+    """``module`` with memory on the CPU and ``weights`` in it, by :func:`load_weights`, in eval mode.
+
+    Meant for modules from the meta device, where nothing is initialised that the weights overwrite anyway; at the size
+    of the papers that takes seconds. A buffer that the state dict leaves out would stay undefined.
+    """
+    load_weights(module.to_empty(device="cpu"), weights, path, what, called)
+    return module.eval()

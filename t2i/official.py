@@ -104,13 +104,15 @@ def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "offi
     ``mask`` chooses the attention mask of models that have one: ``"official"`` (as released, with its fault) or
     ``"correct"``; encoders have none. ``vocabulary`` is what a text encoder of words shall read with; without it, the
     file must have as many words as the released one. Raises :class:`UserError` for an unknown kind, a file that holds
-    more than tensors, and a checkpoint of another layout, alphabet, vocabulary or width, naming both sizes.
+    more than tensors, and a checkpoint of another layout, alphabet, vocabulary or width, naming the file's key and both
+    sizes.
     """
     _known("kind of checkpoint", kind, KINDS)
     _known("mask", mask, ("official", "correct"))
     layout, name = KINDS[kind], "the state dict" if isinstance(source, Mapping) else source
     weights = source if isinstance(source, Mapping) else read(Path(source))
-    weights = {layout.key(key.removeprefix("module.")): torch.as_tensor(value) for key, value in weights.items()}
+    theirs = {layout.key(key.removeprefix("module.")): key for key in weights}  # our key: the file's
+    weights = {ours: torch.as_tensor(weights[key]) for ours, key in theirs.items()}
     words = len(vocabulary) if vocabulary else VOCABULARIES.get(layout.dataset)
     if layout.reads_words:
         _check_vocabulary(weights, words, name, "the given" if vocabulary else f"the released {layout.dataset}")
@@ -119,10 +121,10 @@ def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "offi
     for key, value in module.state_dict().items():
         if key.endswith("num_batches_tracked"):  # unknown to the PyTorch that saved the older releases
             weights.setdefault(key, torch.zeros(value.shape, dtype=value.dtype))
-    checkpoint.load_weights(module.to_empty(device="cpu"), weights, name, kind)
+    checkpoint.fill(module, weights, name, kind, lambda key: theirs.get(key) or layout.official(key))
     if layout.reads_words:
         module.vocabulary = vocabulary
-    return module.eval()
+    return module
 
 
 def empty(kind: str, mask: str = "official", words: int | None = None) -> nn.Module:

@@ -25,6 +25,8 @@ NAME = "result.json"
 EMPTY = "–"
 
 PUBLISHED_DATASETS = {"cub": "CUB", "coco": "COCO", "flowers": "Oxford-102"}  # the papers' names
+# "damsm" is not among them: no source has a figure of DAMSM itself, which judges the others there. (TISE's R-precision
+# of real images is CLIP's.)
 PUBLISHED_METHODS = {
     "char-cnn-rnn": "Char-CNN-RNN DS-SJE",
     "gan-cls": "GAN-CLS",

@@ -62,11 +62,18 @@ def real_r_precision(text: nn.Module, image: nn.Module, data: ImageTextDataset, 
 
 
 def of_pictures(
-    codes: Tensor, captions: list[str], classes: np.ndarray, text: nn.Module, data: ImageTextDataset, seed: int
+    codes: Tensor,
+    captions: list[str],
+    classes: np.ndarray,
+    text: nn.Module,
+    data: ImageTextDataset,
+    seed: int,
+    dealt: np.ndarray | None = None,
 ) -> dict:
     """R-precision of pictures with ``codes`` (N, 256), drawn for ``captions`` (N) of ``classes`` (N,).
 
-    The other captions are drawn from all those of ``data``.
+    The other captions are drawn from all those of ``data``. With ``dealt`` (N,), there is also an
+    ``r_precision_shuffled``, for which picture k is judged by caption ``dealt[k]``.
     """
     pool = [caption for example in data.examples for caption in example.captions]
     pool_classes = np.repeat(data.labels, [len(example.captions) for example in data.examples])
@@ -74,12 +81,16 @@ def of_pictures(
     own, others = sentences.split([len(captions), len(pool)])
     hits = r_precision.hits(codes, own, classes, others, pool_classes, seed)
     found = {rule: r_precision.fold(hits, seed, rule) for rule in ("all", "published")}
-    return {
+    metrics = {
         "r_precision": found["all"].mean,
         "r_precision_std": found["all"].std,
         "r_precision_published_folds": found["published"].mean,
         "r_precision_published_folds_std": found["published"].std,
     }
+    if dealt is not None:
+        hits = r_precision.hits(codes, own[dealt], classes[dealt], others, pool_classes, seed)
+        metrics["r_precision_shuffled"] = r_precision.fold(hits, seed).mean
+    return metrics
 
 
 def encode(text: nn.Module, captions: list[str], batch_size: int = 512) -> Tensor:

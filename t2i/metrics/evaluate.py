@@ -5,6 +5,7 @@ import time
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from t2i import data, device, results
 from t2i.data.dataset import ImageTextDataset, rng_for
@@ -19,9 +20,10 @@ def evaluate(run: Run, protocol: str | None = None) -> dict:
     """Measure ``run`` on the unseen split of its data, write the record into the run folder and return it.
 
     Char-CNN-RNN is measured by zero-shot classification and retrieval, DAMSM by retrieval and R-precision; a generator
-    by FID, IS and KID under ``protocol`` (default: the one of its config), by attribute accuracy where attributes are
-    known, and by how much of both is lost when the captions are shuffled. The default protocol's record is
-    ``result.json``, any other ``result-<protocol>.json``. Raises :class:`UserError` for an unknown protocol and for
+    by FID, IS and KID under ``protocol`` (default: the one of its config), by R-precision where it reads words, by
+    attribute accuracy where attributes are known, and by how much of each is lost when the captions are shuffled. The
+    default protocol's record is ``result.json``, any other ``result-<protocol>.json``. Where an imported generator has
+    no image encoder, R-precision is left out with a note. Raises :class:`UserError` for an unknown protocol and for
     missing weights.
     """
     started = time.perf_counter()
@@ -54,8 +56,12 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
     shuffled = [captions[k] for k in order]
     if run.state["networks"]["discriminators"]:  # an imported generator may have come without
         metrics |= conditioning.matching_scores(run, unseen, seed)
-    if run.reads_words:
+    if run.sees_images:
         metrics |= _r_precision(run, generated, captions, unseen.labels[numbers], order, unseen)
+    elif run.reads_words:
+        extra["r_precision"] = f"left out: {run.directory.name} holds no image encoder to judge with"
+        mend = "Import its text encoder with --image-encoder, then the generator again."
+        tqdm.write(f"R-precision is {extra['r_precision']}. {mend}")
     if run.config.dataset == "aviary":
         right, wrong = (attributes.accuracy(generated, given) for given in (captions, shuffled))
         metrics |= {"body_accuracy": right["body"]["accuracy"], "body_accuracy_shuffled": wrong["body"]["accuracy"]}
@@ -72,10 +78,7 @@ def _r_precision(
     with device.visiting(run.image_encoder, run.config.device) as image:
         codes = torch.cat([encoders.image_codes(image, from_uint8(part)) for part in generated.split(100)])
     with device.visiting(run.encoder, run.config.device) as text:
-        found = encoders.of_pictures(codes, captions, classes, text, unseen, run.config.seed)
-        dealt = [captions[k] for k in order]
-        wrong = encoders.of_pictures(codes, dealt, classes[order], text, unseen, run.config.seed)
-    return found | {"r_precision_shuffled": wrong["r_precision"]}
+        return encoders.of_pictures(codes, captions, classes, text, unseen, run.config.seed, dealt=order)
 
 
 def _char_cnn_rnn(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:

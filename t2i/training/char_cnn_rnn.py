@@ -18,8 +18,8 @@ class CharCnnRnnRecipe(Recipe):
     whole batch; the batches are small and the result is that of one process.
     """
 
-    def __init__(self, config, index, fabric):
-        super().__init__(config, index, fabric)
+    def __init__(self, config, index, fabric, saved=None):
+        super().__init__(config, index, fabric, saved)
         size = (config.image_size,)
         self.data = ImageTextDataset(index, "train", size, config.crop, config.resize, config.images_per_class)
         self.extractor, embed = extractor(config.image_features)

@@ -37,9 +37,9 @@ class Damsm(Recipe):
     def available(cls, config):
         return available(config)
 
-    def __init__(self, config, index, fabric):
+    def __init__(self, config, index, fabric, saved=None):
         index = index.with_words()
-        super().__init__(config, index, fabric)
+        super().__init__(config, index, fabric, saved)
         view = (config.image_size,), config.crop, config.resize, config.images_per_class
         self.data = ImageTextDataset(index, "train", *view)
         self.unseen = ImageTextDataset(index, "test", *view) if index.split("test") else None

@@ -10,9 +10,14 @@ from t2i.errors import UserError
 from t2i.training.run import Run
 
 
-def encoder_run(config: Config) -> Run:
+def encoder_run(config: Config, saved: dict | None = None) -> Run:
     """The trained text encoder of ``config``: the run in the folder that it names, or the one that belongs to the same
-    data, profile and seed, which is trained first if need be."""
+    data, profile and seed, which is trained first if need be.
+
+    A GAN that continues from the checkpoint ``saved`` has its encoders in there, and needs no other folder.
+    """
+    if saved is not None:
+        return Run(config, saved)
     from t2i.training.loop import fit  # fit trains GANs too, and those come through here
 
     wanted = configs.PAPER[config.model, config.dataset].text_encoder

@@ -7,16 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from t2i import device, losses, models, plots
+from t2i import device, losses, models
 from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for, wrong_indices
-from t2i.data.images import to_uint8
 from t2i.text import TextFeatures
+from t2i.training import sheet
 from t2i.training.encoders import encoder_run
 from t2i.training.recipe import Recipe, frozen
 from t2i.training.sentences import SentenceTable
 from t2i.training.settling import settle
-
-SHEET = 6  # captions (rows) and noises (columns) of the sheets saved while training
 
 
 class Batch(NamedTuple):
@@ -39,9 +37,9 @@ class GanCls(Recipe):
 
     averaged = "generator"
 
-    def __init__(self, config, index, fabric):
-        super().__init__(config, index, fabric)
-        self.encoder_run = encoder_run(config)
+    def __init__(self, config, index, fabric, saved=None):
+        super().__init__(config, index, fabric, saved)
+        self.encoder_run = encoder_run(config, self.saved)
         encoder = self.encoder_run.encoder
         size = (config.image_size,)
         self.data = ImageTextDataset(index, "train", size, config.crop, config.resize, config.images_per_class)
@@ -58,7 +56,8 @@ class GanCls(Recipe):
         ]
         self.generator = self.add("generator", networks.generator, optimizers[0])
         self.trained_judge = self.add("discriminators", networks.discriminators, optimizers[1], called=self.judge)
-        self._prepare_sheet(encoder)
+        self.sheet_text = sheet.rows(encoder, index).to(fabric.device)
+        self.sheet_noise = sheet.columns(self._noise(rng_for(config.seed, 0, "sheet"), sheet.SIDE)).to(fabric.device)
 
     def total_steps(self) -> int:
         return self.config.steps or self.config.epochs * self._steps_per_epoch
@@ -120,20 +119,10 @@ class GanCls(Recipe):
     def preview(self, model: nn.Module, file: Path) -> None:
         with torch.inference_mode(), self.fabric.autocast():
             pictures = model(self.sheet_noise, self.sheet_text).images[-1]
-        plots.save_sheet(to_uint8(pictures).cpu(), SHEET, file)
+        sheet.save(pictures, file)
 
     def _draw(self, noise: Tensor, sentence: Tensor) -> Tensor:
         return self.generator(noise, TextFeatures(None, sentence, None)).images[-1]
 
     def _noise(self, rng: np.random.Generator, count: int) -> Tensor:
         return torch.from_numpy(rng.standard_normal((count, self.config.noise_size), dtype=np.float32))
-
-    def _prepare_sheet(self, encoder) -> None:
-        """A caption for each row, from unseen images far apart, and one noise for each column."""
-        unseen = self.index.split("test") or self.index.split("train")
-        chosen = np.linspace(0, len(unseen) - 1, SHEET).astype(int)
-        with torch.inference_mode():
-            text = encoder.features([unseen[i].captions[0] for i in chosen])
-        noise = self._noise(rng_for(self.config.seed, 0, "sheet"), SHEET).repeat(SHEET, 1)
-        self.sheet_noise = noise.to(self.fabric.device)
-        self.sheet_text = text.select(torch.arange(SHEET).repeat_interleave(SHEET)).to(self.fabric.device)

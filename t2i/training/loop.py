@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from t2i import checkpoint, data, device, log, paths
+from t2i import config as configs
 from t2i.config import Config
 from t2i.data.dataset import prefetch
 from t2i.errors import UserError
@@ -42,7 +43,7 @@ def fit(config: Config, resume: bool = True) -> Run:
         return Run(config, saved)
     index = data.read(config.dataset, config.root).sound()
     device.seed_step(config.seed, -1)
-    recipe = RECIPES[config.model](config, index, fabric)
+    recipe = RECIPES[config.model](config, index, fabric, saved)
     ema = _average(recipe)
     start = _restore(saved, recipe, ema, config) if saved else 0
     total = recipe.total_steps()
@@ -169,7 +170,8 @@ def _saved_state(config: Config) -> dict | None:
     if not file.exists():
         return None
     state = checkpoint.read(file)
-    before, now = state["config"], config.to_dict()
+    before = configs.from_dict(state["config"]).to_dict()  # settings that came later at their defaults
+    now = config.to_dict()
     changed = [name for name in now if name not in FREE_TO_CHANGE and before.get(name) != now[name]]
     if changed:
         what = ", ".join(f"{name} {before.get(name)!r} there and {now[name]!r} here" for name in changed)

@@ -7,18 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from t2i import device, losses, models, plots
+from t2i import device, losses, models
 from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for
-from t2i.data.images import to_uint8
 from t2i.errors import UserError
 from t2i.models.generator import Generated
 from t2i.text import ImageFeatures, TextFeatures
+from t2i.training import sheet
 from t2i.training.encoders import encoder_run
 from t2i.training.recipe import Recipe, frozen
 from t2i.training.settling import settle
 from t2i.training.words import WordTable
-
-SHEET = 6  # captions (rows) and noises (columns) of the sheets saved while training
 
 
 class Batch(NamedTuple):
@@ -38,10 +36,10 @@ class MultiStage(Recipe):
 
     averaged = "generator"
 
-    def __init__(self, config, index, fabric):
+    def __init__(self, config, index, fabric, saved=None):
         index = index.with_words()
-        super().__init__(config, index, fabric)
-        self.encoder_run = encoder_run(config)
+        super().__init__(config, index, fabric, saved)
+        self.encoder_run = encoder_run(config, self.saved)
         self.text, self.judge_of_words = (
             encoder.to(fabric.device) for encoder in (self.encoder_run.encoder, self.encoder_run.image_encoder)
         )
@@ -62,7 +60,9 @@ class MultiStage(Recipe):
         self.judge = self.add(
             "discriminators", self.judges, optimizers[1], called=Judgement(self.judges, config.objective)
         )
-        self._prepare_sheet()
+        self.sheet_text = sheet.rows(self.text, index).to(fabric.device)
+        draws = self._draws(rng_for(config.seed, 0, "sheet"), sheet.SIDE)
+        self.sheet_noise, self.sheet_eps = (sheet.columns(part).to(fabric.device) for part in draws)
 
     def total_steps(self) -> int:
         return self.config.steps or self.config.epochs * (len(self.data) // self.batch_size)
@@ -111,22 +111,12 @@ class MultiStage(Recipe):
     def preview(self, model: nn.Module, file: Path) -> None:
         with torch.inference_mode(), self.fabric.autocast():
             pictures = model(self.sheet_noise, self.sheet_text, self.sheet_eps).images[-1]
-        plots.save_sheet(to_uint8(pictures).cpu(), SHEET, file)
+        sheet.save(pictures, file)
 
     def _draws(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Noise (count, Z) and the draws of the conditioning augmentation (count, C)."""
         sizes = self.config.noise_size, self.config.condition_size
         return tuple(torch.from_numpy(rng.standard_normal((count, size), dtype=np.float32)) for size in sizes)
-
-    def _prepare_sheet(self) -> None:
-        """A caption for each row, from unseen images far apart, and one noise for each column."""
-        unseen = self.index.split("test") or self.index.split("train")
-        chosen = np.linspace(0, len(unseen) - 1, SHEET).astype(int)
-        with torch.inference_mode():
-            text = self.text.features([unseen[i].captions[0] for i in chosen])
-        self.sheet_text = text.select(torch.arange(SHEET).repeat_interleave(SHEET)).to(self.fabric.device)
-        draws = self._draws(rng_for(self.config.seed, 0, "sheet"), SHEET)
-        self.sheet_noise, self.sheet_eps = (part.repeat(SHEET, 1).to(self.fabric.device) for part in draws)
 
 
 class Judgement(nn.Module):

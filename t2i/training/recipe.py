@@ -16,7 +16,8 @@ class Recipe:
     """Everything of a training run that depends on the model; ``fit`` owns the loop around it.
 
     ``networks`` are the plain modules that a checkpoint keeps, ``optimizers`` their optimisers under the same names,
-    and ``averaged`` names the network whose weights are averaged (EMA), if any.
+    and ``averaged`` names the network whose weights are averaged (EMA), if any. ``saved`` is the checkpoint that a run
+    continues from, for what a recipe cannot make anew; ``fit`` restores networks and optimisers from it.
     """
 
     networks: dict[str, nn.Module]
@@ -28,8 +29,8 @@ class Recipe:
         """``config`` with what is not to be had here replaced, after a notice; a run keeps and shows the result."""
         return config
 
-    def __init__(self, config: Config, index: Index, fabric: Fabric):
-        self.config, self.index, self.fabric = config, index, fabric
+    def __init__(self, config: Config, index: Index, fabric: Fabric, saved: dict | None = None):
+        self.config, self.index, self.fabric, self.saved = config, index, fabric, saved
         self.networks, self.optimizers = {}, {}
 
     def add(

@@ -68,7 +68,7 @@ class Run:
         """DAMSM's image encoder, likewise; :class:`UserError` where the run has none."""
         kept = self.as_encoder()
         config = configs.from_dict(kept["config"])
-        if config.model != "damsm" or not kept["image"]:
+        if not self.sees_images:
             raise UserError(f"{self.directory} holds no image encoder", "Name the folder of a damsm run.")
         trunk = trunks.build(config.trunk, config.trunk_width, config.trunk_size)
         return _ready(ImageEncoder(trunk), kept["image"], self._file, "the image encoder")
@@ -77,6 +77,11 @@ class Run:
     def reads_words(self) -> bool:
         """Whether the run's encoders are DAMSM's."""
         return self.as_encoder()["config"]["model"] == "damsm"
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether DAMSM's image encoder is among the run's encoders; a released text encoder may come without."""
+        return self.reads_words and bool(self.as_encoder()["image"])
 
     def as_encoder(self) -> dict:
         """The run's encoders, as the checkpoint of a GAN keeps them so that its folder can be used alone."""
@@ -92,16 +97,22 @@ class Run:
     @cached_property
     def generator(self) -> nn.Module:
         """The generator with its averaged weights, in eval mode."""
-        generator = models.from_config(self.config).generator
         averaged = self.state["ema"].items()
         weights = {key.removeprefix("module."): value for key, value in averaged if key != "n_averaged"}
-        return _ready(generator, weights, self._file, "the generator")
+        return _ready(self._networks.generator, weights, self._file, "the generator")
 
     @cached_property
     def discriminators(self) -> nn.ModuleList:
         """The discriminators, one per image size, in eval mode."""
-        discriminators = models.from_config(self.config).discriminators
-        return _ready(discriminators, self.state["networks"]["discriminators"], self._file, "the discriminators")
+        weights = self.state["networks"]["discriminators"]
+        return _ready(self._networks.discriminators, weights, self._file, "the discriminators")
+
+    @property
+    def _networks(self) -> models.Networks:
+        """On the meta device. (The encoders are not: what their start draws decides the weights that a GAN, which is
+        built after them, begins with.)"""
+        with torch.device("meta"):
+            return models.from_config(self.config)
 
     def sample(self, captions: list[str], count: int = 1, seed: int = 0) -> Tensor:
         """``count`` pictures for each caption, in the captions' order: (len(captions) * count, 3, s, s) uint8.
@@ -161,5 +172,4 @@ class Run:
 
 
 def _ready(module: nn.Module, weights: dict, file: Path, what: str) -> nn.Module:
-    checkpoint.load_weights(module, weights, file, what)
-    return module.eval().requires_grad_(False)
+    return checkpoint.fill(module, weights, file, what).requires_grad_(False)

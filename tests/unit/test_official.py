@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import struct
 from dataclasses import replace
 
@@ -148,11 +149,20 @@ def test_staged_networks_of_another_release_are_refused():
             UserError, match=f"the state dict: {other} does not fit this model: .* in the file and .* here"
         ):
             official.load(other, weights)
-    name = "UNCOND_DNET.outlogits.0.weight"
-    with pytest.raises(
-        UserError, match=r"unconditional_logit\.weight is \(1, 512, 4, 4\) in the file and \(1, 256, 4, 4\)"
+
+
+def test_what_does_not_fit_is_named_as_in_the_file():
+    kind, name, other = "attngan_cub_D_NET64", "UNCOND_DNET.outlogits.0.weight", "UNCOND_DNET.outlogits.0.gain"
+    weights, narrow = drawn(kind), torch.zeros(3)
+    wrapped = {f"module.{key}": value for key, value in (weights | {name: narrow}).items()}
+    for given, said in (
+        (weights | {name: narrow}, f"{name} is (3,) in the file and (1, 512, 4, 4) here"),
+        (wrapped, f"module.{name} is (3,) in the file and (1, 512, 4, 4) here"),
+        (weights | {other: narrow}, f"{other} is (3,) in the file and nothing here"),
+        ({other if key == name else key: weights[key] for key in weights}, f"{name} is nothing in the file"),
     ):
-        official.load("dmgan_cub_D_NET64", weights | {name: torch.zeros(1, 512, 4, 4)})
+        with pytest.raises(UserError, match=re.escape(f"the state dict: {kind} does not fit this model: {said}")):
+            official.load(kind, given)
 
 
 def python2(value) -> bytes:

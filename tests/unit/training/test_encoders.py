@@ -1,8 +1,13 @@
 """The encoder's run inside a GAN's."""
 
+import shutil
+
+import pytest
 import torch
+from states import differing
 
 from t2i import config as configs
+from t2i.errors import UserError
 from t2i.training import fit
 
 
@@ -15,3 +20,20 @@ def test_a_run_begins_alike_whether_its_encoder_is_trained_with_it_or_before(lit
         runs = [fit(configs.load(model, "aviary", "smoke", **given[model])) for model in first]
         weights.append(runs[-1].state["networks"]["generator"])
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("model", ["gan-cls", "attngan"])
+def test_a_run_goes_on_without_the_folder_of_its_encoder(
+    tiny, tiny_stages, encoder_folder, damsm_folder, tmp_path, model
+):
+    folder, settings = (encoder_folder, tiny) if model == "gan-cls" else (damsm_folder, tiny_stages)
+    encoder = shutil.copytree(folder, tmp_path / "encoder")
+    whole, half = (settings(model, steps=steps, text_encoder=str(encoder)) for steps in (12, 6))
+    unbroken = fit(whole).state
+    fit(half, resume=False)
+    shutil.rmtree(encoder)
+    run = fit(whole)
+    assert run.state["step"] == 12 and differing(unbroken, run.state) == []
+    assert not encoder.exists() and [path.name for path in (tmp_path / "runs").iterdir()] == [whole.name]
+    with pytest.raises(UserError, match=f"{encoder} is no run folder"):
+        fit(whole, resume=False)

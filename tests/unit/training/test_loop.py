@@ -104,6 +104,18 @@ def test_a_folder_with_other_settings_is_not_touched(tiny):
     assert (tiny().directory / "checkpoint.pt").read_bytes() == before
 
 
+def test_a_run_from_before_a_setting_was_added_goes_on(tiny_stages):
+    whole = fit(tiny_stages(steps=3)).state
+    directory = fit(tiny_stages(steps=1), resume=False).directory
+    state = checkpoint.read(directory / "checkpoint.pt")
+    del state["config"]["kl_weight"]
+    checkpoint.save(directory / "checkpoint.pt", state)
+    with pytest.raises(UserError, match=r"holds a run with other settings \(kl_weight 1\.0 there and 2\.0 here\)"):
+        fit(tiny_stages(steps=3, kl_weight=2.0))
+    run = fit(tiny_stages(steps=3))
+    assert run.state["config"]["kl_weight"] == 1.0 and differing(whole, run.state) == []
+
+
 def test_a_checkpoint_cut_in_half_is_named_and_kept(tiny):
     config = tiny()
     file = fit(config).directory / "checkpoint.pt"

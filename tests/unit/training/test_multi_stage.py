@@ -257,26 +257,6 @@ def test_a_run_folder_is_measured_without_its_encoder_s(tiny_stages, damsm_folde
     assert Run.load(directory).sample(["a red bird"]).shape == (1, 3, 32, 32)
 
 
-def test_r_precision_follows_the_captions(tiny_stages, monkeypatch):
-    """With encoders that agree about everything, pictures find their own captions, and never those dealt to them."""
-    from t2i.metrics import evaluate as module
-
-    run, asked = fit(tiny_stages()), []
-
-    def of_pictures(codes, captions, classes, *rest):
-        asked.append((codes, captions, classes))
-        return {"r_precision": float(len(asked))}
-
-    monkeypatch.setattr(module.encoders, "of_pictures", of_pictures)
-    metrics = evaluate(run)["metrics"]
-    (codes, own, classes), (codes_again, dealt, dealt_classes) = asked
-    assert (metrics["r_precision"], metrics["r_precision_shuffled"]) == (1, 2)
-    assert torch.equal(codes, codes_again) and codes.shape == (200, 256)
-    assert sorted(own) == sorted(dealt) and own != dealt
-    pairs = set(zip(own, classes.tolist(), strict=True))
-    assert set(zip(dealt, dealt_classes.tolist(), strict=True)) == pairs
-
-
 @pytest.mark.parametrize("model", configs.COMPOSITIONS)
 def test_another_kind_of_encoder_is_refused(tiny_stages, encoder_folder, model, tmp_path):
     sentence = rf"is a run of char-cnn-rnn, and {model} reads with damsm\. Name the folder of a damsm run"

@@ -1,0 +1,33 @@
+"""Networks out of a run folder: as they were saved, and not initialised first."""
+
+import torch
+
+from t2i import models, official
+from t2i.training import Run, fit
+
+
+def same(network, weights) -> bool:
+    own = network.state_dict()
+    return own.keys() == weights.keys() and all(torch.equal(own[name], weights[name]) for name in own)
+
+
+def test_networks_come_back_as_they_were_without_being_initialised(tiny_stages, monkeypatch):
+    run, devices = Run.load(fit(tiny_stages("dm-gan")).directory), []
+    monkeypatch.setattr(torch.nn.init, "orthogonal_", lambda weight: devices.append(weight.device.type))
+    averaged = {name.removeprefix("module."): value for name, value in run.state["ema"].items()}
+    del averaged["n_averaged"]
+    assert same(run.generator, averaged)
+    assert same(run.discriminators, run.state["networks"]["discriminators"])
+    assert set(devices) == {"meta"}
+    for network in (run.generator, run.discriminators):
+        assert not any(parameter.requires_grad for parameter in network.parameters())
+        assert not any(module.training for module in network.modules())
+
+
+def test_weights_hold_every_buffer():
+    """A buffer that a state dict leaves out would have no value in a network that was not initialised."""
+    with torch.device("meta"):
+        networks = [network for name in models.NAMES for network in models.build(name)]
+    networks += [official.empty(kind) for kind in official.KINDS]
+    for network in networks:
+        assert {name for name, _ in network.named_buffers()} <= network.state_dict().keys()
