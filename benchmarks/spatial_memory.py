@@ -72,9 +72,7 @@ def seconds(step) -> float:
 
 
 def main() -> None:
-    print(
-        f"{HEADS} heads, {WORDS} words, {GRID} x {GRID} cells, batch {BATCH}; forward and backward of the region attention"
-    )
+    print(f"Region attention, forward and backward: {HEADS} heads, {WORDS} words, {GRID} x {GRID} cells, batch {BATCH}")
     for side in (64, 128):
         flops, bytes_, times = [], [], []
         for fast in (True, False):
