@@ -43,10 +43,10 @@ MSMT_GAN = {
     "mtwig-dm-gan": dict(epochs=(700, 210)),
     "mtwig-sdm-gan": dict(epochs=(700, 210)),
     "msmt-gan": dict(epochs=(1000, 210), heads=6),
-    "ig": dict(epochs=(300, 60)),
-    "mtwig-ks1": dict(epochs=(300, 60), tail_kernel=1),
-    "mtwig-ks2": dict(epochs=(300, 60), tail_kernel=2),
-    "mtwig-ks3": dict(epochs=(300, 60)),
+    "ig": dict(epochs=(300, 60), image_size=64),
+    "mtwig-ks1": dict(epochs=(300, 60), image_size=64, tail_kernel=1),
+    "mtwig-ks2": dict(epochs=(300, 60), image_size=64, tail_kernel=2),
+    "mtwig-ks3": dict(epochs=(300, 60), image_size=64),
 }
 
 
