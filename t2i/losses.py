@@ -53,6 +53,14 @@ def kullback_leibler(mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
 
 
+def redundancy(outputs: Tensor) -> Tensor:
+    """How alike the heads of a refinement stage are: the cosine of their mean outputs (T, B, C), summed over pairs of
+    heads and averaged over B (MSMT-GAN, equations 20 and 21)."""
+    directions = F.normalize(outputs.float(), dim=2, eps=EPSILON)
+    cosines = torch.einsum("ibc,jbc->ij", directions, directions) / outputs.shape[1]
+    return cosines.triu(diagonal=1).sum()
+
+
 def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0) -> Tensor:
     """The symmetric structured joint embedding (Reed et al., CVPR 2016, equations 3 to 5).
 

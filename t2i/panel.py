@@ -19,8 +19,11 @@ from t2i.training.run import Run
 
 def look(run: Run, caption: str, seed: int = 0) -> tuple[list[Tensor], list[Tensor], list[str]]:
     """What ``run`` draws for one caption: its images (3, s, s) uint8, small to large, for each refinement stage the
-    attention (T, h, w), and the T words that were read."""
+    attention (T, h, w), and the T words that were read. :class:`UserError` where there is no refinement."""
     made = run.draw([caption], *run.noise(1, seed))
+    if not made.attention:
+        problem = f"{run.config.name} has no stage that looks at words"
+        raise UserError(problem, "Look at a run of a model with refinements, such as attngan.")
     known = [word for word in tokenise(caption) if word in run.encoder.vocabulary.ids]
     return [image[0] for image in made.images], [maps[0] for maps in made.attention], known
 
@@ -36,7 +39,7 @@ class Panel:
 
     def __init__(self, run: Run, caption: str, seed: int = 0):
         self.run = run
-        stages = len(run.generator.refinements)
+        stages = len(look(run, caption, seed)[1])
         self.caption = widgets.Text(caption, description="caption", continuous_update=False, layout={"width": "95%"})
         self.seed = widgets.BoundedIntText(seed, min=0, max=9999, description="seed")
         self.stage = widgets.Dropdown(options=[(f"refinement {k + 1}", k) for k in range(stages)], description="stage")

@@ -42,6 +42,10 @@ PUBLISHED_METHODS = {
     "mtwig-dm-gan": "MTWIG w/ DM-GAN refinement",
     "mtwig-sdm-gan": "MTWIG w/ SDM refinement",
     "msmt-gan": "MSMT-GAN",
+    "ig": "IG (initial generation, 64px single stage)",
+    "mtwig-ks1": "MTWIG ks=1",
+    "mtwig-ks2": "MTWIG ks=2",
+    "mtwig-ks3": "MTWIG ks=3",
 }
 _CONDITIONING = {
     "body_accuracy": "body color seen",

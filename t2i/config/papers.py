@@ -4,19 +4,31 @@ from dataclasses import replace
 
 from t2i.config.settings import CharCnnRnnConfig, Config, DamsmConfig, GanClsConfig, MultiStageConfig
 
-# A generator is a list of stages. A new hybrid is a new row.
+# A generator is a list of stages: an initial one, then refinements. A new hybrid is a new row.
 COMPOSITIONS: dict[str, tuple[str, ...]] = {
-    "attngan": ("attention", "attention"),
-    "dm-gan": ("memory", "memory"),
-    "attndm-gan": ("attention", "memory"),
-    "dmattn-gan": ("memory", "attention"),
+    "attngan": ("sentence", "attention", "attention"),
+    "dm-gan": ("sentence", "memory", "memory"),
+    "attndm-gan": ("sentence", "attention", "memory"),
+    "dmattn-gan": ("sentence", "memory", "attention"),
+    "mtwig-dm-gan": ("tails", "memory", "memory"),
+    "mtwig-sdm-gan": ("tails", "spatial", "spatial"),
+    "msmt-gan": ("tails", "spatial", "spatial"),
+    # MSMT-GAN's table 4: an initial stage alone
+    "ig": ("sentence",),
+    "mtwig-ks1": ("tails",),
+    "mtwig-ks2": ("tails",),
+    "mtwig-ks3": ("tails",),
 }
 
 
 def _multi_stage(name: str, dataset: str) -> MultiStageConfig:
     """The published numbers of a composition; one that nobody published gets DM-GAN's."""
     coco = dict(words=12, captions_per_image=5, residual_blocks=3, damsm_weight=50.0)
-    config = MultiStageConfig(name, dataset, refinements=COMPOSITIONS[name], **(coco if dataset == "coco" else {}))
+    initial, *refinements = COMPOSITIONS[name]
+    config = MultiStageConfig(name, dataset, initial=initial, refinements=tuple(refinements))
+    config = replace(config, **(coco if dataset == "coco" else {}))
+    if name in MSMT_GAN:
+        return _msmt_gan(config)
     if name == "attngan":
         sizes = dict(generator_width=48, discriminator_width=96, batch_size=14, epochs=120)
         birds = dict(generator_width=32, discriminator_width=64, batch_size=20, epochs=600)
@@ -24,6 +36,27 @@ def _multi_stage(name: str, dataset: str) -> MultiStageConfig:
     if dataset == "coco":
         return replace(config, batch_size=16, epochs=200)
     return replace(config, epochs=504) if name in ("attndm-gan", "dmattn-gan") else config
+
+
+# What the rows of MSMT-GAN's tables 1 and 4 differ in besides their stages, and for how many epochs (birds, COCO).
+MSMT_GAN = {
+    "mtwig-dm-gan": dict(epochs=(700, 210)),
+    "mtwig-sdm-gan": dict(epochs=(700, 210)),
+    "msmt-gan": dict(epochs=(1000, 210), heads=6),
+    "ig": dict(epochs=(300, 60), image_size=64),
+    "mtwig-ks1": dict(epochs=(300, 60), image_size=64, tail_kernel=1),
+    "mtwig-ks2": dict(epochs=(300, 60), image_size=64, tail_kernel=2),
+    "mtwig-ks3": dict(epochs=(300, 60), image_size=64),
+}
+
+
+def _msmt_gan(config: MultiStageConfig) -> MultiStageConfig:
+    """The paper's own numbers. Its number of residual blocks is inferred from its table of sizes: 3, and 4 on COCO."""
+    row = dict(MSMT_GAN[config.model])
+    epochs = row.pop("epochs")[config.dataset == "coco"]
+    blocks = 4 if config.dataset == "coco" else 3
+    own = dict(generator_width=48, batch_size=20, residual_blocks=blocks, damsm_scales="all")
+    return replace(config, epochs=epochs, **own, **row)
 
 
 def _papers() -> dict[tuple[str, str], Config]:

@@ -9,6 +9,7 @@ SCALE_KNOBS = frozenset({
     "image_size", "images_per_class", "batch_size", "steps", "learning_rate", "ema_decay", "precision", "compile",
     "log_every", "sample_every", "checkpoint_every", "evaluation_protocol", "channels", "image_features",
     "generator_width", "discriminator_width", "captions_averaged", "trunk", "trunk_width", "trunk_size", "trials",
+    "grid",
 })
 # fmt: on
 
@@ -98,7 +99,12 @@ PROFILES: dict[str, dict[str, dict]] = {
     },
     "paper": {},
 }
-for _rows in PROFILES.values():
+for _profile, _rows in PROFILES.items():
     if "gan-cls" in _rows:
         _rows["gan-cls-int"] = _rows["gan-cls"]
-        _rows.update(dict.fromkeys(COMPOSITIONS, _rows["attngan"]))
+        for _name, (_, *_refinements) in COMPOSITIONS.items():
+            _rows[_name] = dict(_rows["attngan"])
+            if _profile != "gpu" and "spatial" in _refinements:
+                _rows[_name]["grid"] = 4  # of features of 8 px; with 8 cells along a side each would be one pixel
+            if not _refinements:
+                _rows[_name]["image_size"] = 64 if _profile == "gpu" else 16

@@ -127,8 +127,10 @@ class GanClsConfig(Config):
 
 @dataclass(frozen=True)
 class MultiStageConfig(Config):
-    """AttnGAN, DM-GAN and their hybrids; the numbers are those of DM-GAN's bird yml, where nothing else is said."""
+    """Every generator that is a list of stages; the numbers are those of DM-GAN's bird yml, where nothing else is
+    said. The fields of stages that a model does not have are without effect."""
 
+    initial: str = _because("sentence", "config.COMPOSITIONS")
     refinements: tuple[str, ...] = _because((), "config.COMPOSITIONS")
     crop: str = _because("box", "AttnGAN's code")
     resize: str = _because("shorter", "AttnGAN's code: shorter side to 256 * 76 / 64")
@@ -148,12 +150,15 @@ class MultiStageConfig(Config):
     mask: str = _because("correct", "ours; official: the tiled mask, which the released weights were trained with")
     objective: str = _because("code", "code: halves, thirds and wrong pairs; paper: AttnGAN's equations 4 and 5")
     damsm_weight: float = _because(5.0, "AttnGAN's code: LAMBDA; DM-GAN and the hybrids: λ₂")
-    damsm_scales: str = _because("last", "AttnGAN's and DM-GAN's code; all: every stage, as their papers read")
+    damsm_scales: str = _because("last", "AttnGAN's and DM-GAN's code; all: every stage, as MSMT-GAN's equation 19")
     kl_weight: float = _because(1.0, "AttnGAN's code; DM-GAN and the hybrids: λ₁")
     gamma_attention: float = _because(4.0, "AttnGAN's code: GAMMA1")
     gamma_words: float = _because(5.0, "AttnGAN's code: GAMMA2")
     gamma_matching: float = _because(10.0, "AttnGAN's code: GAMMA3")
-    evaluation_protocol: str = "fid30k-inception-tf"
+    tail_kernel: int = _because(3, "MSMT-GAN, section 4.1: word tri-grams")
+    heads: int = _because(1, "MSMT-GAN, section 4: 6; 1 in the ablation without its multi-headed mechanism")
+    grid: int = _because(8, "MSMT-GAN, section 4: h, cells along a side")
+    redundancy_weight: float = _because(0.5, "MSMT-GAN, section 7.3: λ₂")
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -71,6 +71,23 @@ def image_head(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, 3, 3, padding=1, bias=False), nn.Tanh())
 
 
+class Fusion(nn.Module):
+    """Two feature maps become one, weighed pixel by pixel (MSMT-GAN, equations 17 and 18).
+
+    r = a ⊙ g + b ⊙ (1 − g) with the gate g = σ(P · [a, b] + ρ), one number for each pixel.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.gate = nn.Conv2d(2 * width, 1, kernel_size=1)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """(B, width, h, w) twice -> (B, width, h, w)."""
+        for_a, for_b = self.gate.weight.split(a.shape[1], dim=1)  # so that [a, b] is never laid out
+        gate = torch.sigmoid(F.conv2d(a, for_a, self.gate.bias) + F.conv2d(b, for_b))
+        return b + gate * (a - b)
+
+
 class SpectralConv2d(nn.Conv2d):
     """A convolution whose weight is divided by its largest singular value, as estimated by power iteration.
 

@@ -1,10 +1,12 @@
-"""The first stage: a sentence and noise become the smallest features."""
+"""The first stage: noise and a caption, as a sentence or word by word, become the smallest features."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from t2i.models.blocks import doublings, up_block
+from t2i.models.blocks import Fusion, doublings, up_block
 from t2i.text import TextFeatures
+from t2i.text.damsm import WIDTH as TEXT_SIZE
 
 
 class ConditioningAugmentation(nn.Module):
@@ -44,6 +46,74 @@ class SentenceStage(nn.Module):
         )
         self.ups = nn.Sequential(*(up_block(base >> k, base >> (k + 1)) for k in range(steps)))
 
+    @classmethod
+    def of(cls, config) -> "SentenceStage":
+        """The stage as ``config`` describes it."""
+        return cls(config.condition_size, config.noise_size, config.generator_width, config.sizes[0])
+
     def forward(self, condition: Tensor, noise: Tensor, text: TextFeatures) -> Tensor:
         """(B, C), (B, Z) -> (B, width, size, size)."""
         return self.ups(self.fc(torch.cat([condition, noise], dim=1)).unflatten(1, (-1, 4, 4)))
+
+
+class MultiTailStage(nn.Module):
+    """For each n-gram of words features of its own, a "tail"; the tails are fused one after the other (MSMT-GAN, 3.1).
+
+    A convolution of ``kernel`` words reads the condition, the noise and each word; every position goes through the same
+    doublings. N-grams that reach into the padding are left out, so a caption of L words has L − ``kernel`` + 1 tails; a
+    shorter one has a single tail, of its words and zeros.
+
+    While training, the tails of all captions share the statistics of the batch norms and go through the doublings
+    together. Position by position, the statistics would take away what sets a position apart (nearly every caption
+    begins with "this bird has"), and they would not be those of eval mode. In eval mode only one tail is held.
+    """
+
+    def __init__(self, condition_size: int, noise_size: int, text_size: int, width: int, size: int, kernel: int):
+        super().__init__()
+        steps = doublings(size)
+        base = width << steps
+        self.kernel = kernel
+        self.ngram = nn.Conv1d(condition_size + noise_size + text_size, 2 * base * 16, kernel, bias=False)
+        self.norm = nn.BatchNorm1d(2 * base * 16)
+        self.gate = nn.GLU(dim=1)
+        self.ups = nn.Sequential(*(up_block(base >> k, base >> (k + 1)) for k in range(steps)))
+        self.fusion = Fusion(width)
+
+    @classmethod
+    def of(cls, config) -> "MultiTailStage":
+        """The stage as ``config`` describes it."""
+        sizes = config.condition_size, config.noise_size, TEXT_SIZE
+        return cls(*sizes, config.generator_width, config.sizes[0], config.tail_kernel)
+
+    def forward(self, condition: Tensor, noise: Tensor, text: TextFeatures) -> Tensor:
+        """(B, C), (B, Z) and the words -> (B, width, size, size)."""
+        grams, counts = self.grams(text)
+        order = counts.argsort(descending=True, stable=True)  # so that captions that still have a tail stand first
+        position, row = torch.nonzero(torch.arange(grams.shape[1], device=counts.device)[:, None] < counts[order]).T
+        rows, per_position = order[row], torch.bincount(position).tolist()
+
+        # The condition and the noise are the same at every position, so they are multiplied once for each caption.
+        shared = torch.cat([condition, noise], dim=1)
+        for_shared, for_words = self.ngram.weight.split([shared.shape[1], text.words.shape[1]], dim=1)
+        sums = F.linear(grams[rows, position], for_words.flatten(1))
+        sums = sums + F.linear(shared, for_shared.sum(dim=2))[rows]
+        codes = self.gate(self.norm(sums)).unflatten(1, (-1, 4, 4))  # (tails of all captions, position by position)
+
+        tails = iter(self.ups(codes).split(per_position) if self.training else map(self.ups, codes.split(per_position)))
+        fused = next(tails)
+        for tail in tails:
+            fused = torch.cat([self.fusion(fused[: len(tail)], tail), fused[len(tail) :]])
+        return fused[order.argsort()]
+
+    def grams(self, text: TextFeatures) -> tuple[Tensor, Tensor]:
+        """Every n-gram (B, n, 256 · ``kernel``), channel by channel, and how many of them each caption has (B,)."""
+        words, mask = text.words, text.mask
+        if mask is None:
+            mask = words.new_zeros(len(words), words.shape[2], dtype=torch.bool)
+        words = words.masked_fill(mask[:, None], 0)
+        words = F.pad(words, (0, max(0, self.kernel - words.shape[2])))
+        counts = ((~mask).sum(dim=1) - self.kernel + 1).clamp(min=1)
+        return words.unfold(2, self.kernel, 1).transpose(1, 2).flatten(2), counts
+
+
+INITIAL = {"sentence": SentenceStage, "tails": MultiTailStage}

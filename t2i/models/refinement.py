@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from t2i.models.attention import attend
 from t2i.models.blocks import gated_residual, up_block
 from t2i.text import TextFeatures
+from t2i.text.damsm import WIDTH as TEXT_SIZE
 
 
 class Refinement(nn.Module):
@@ -20,6 +21,11 @@ class Refinement(nn.Module):
         super().__init__()
         self.residual = nn.Sequential(*(gated_residual(2 * width) for _ in range(residual_blocks)))
         self.up = up_block(2 * width, width)
+
+    @classmethod
+    def of(cls, config) -> "Refinement":
+        """The stage as ``config`` describes it."""
+        return cls(config.generator_width, TEXT_SIZE, config.residual_blocks, config.mask)
 
     def read(self, features: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor]:
         """(B, width, h, w) -> (B, 2 · width, h, w) and the attention (B, T, h, w)."""
@@ -78,6 +84,3 @@ class MemoryRefinement(Refinement):
 
 def _map(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv=nn.Conv1d(channels, out, kernel_size=1), act=nn.ReLU()))
-
-
-REFINEMENTS = {"attention": AttentionRefinement, "memory": MemoryRefinement}

@@ -9,9 +9,12 @@ from t2i.errors import UserError
 from t2i.models import gan_cls
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generator
-from t2i.models.initial import ConditioningAugmentation, SentenceStage
-from t2i.models.refinement import REFINEMENTS
+from t2i.models.initial import INITIAL, ConditioningAugmentation
+from t2i.models.refinement import AttentionRefinement, MemoryRefinement
+from t2i.models.spatial import SpatialRefinement
 from t2i.text.damsm import WIDTH as TEXT_SIZE
+
+REFINEMENTS = {"attention": AttentionRefinement, "memory": MemoryRefinement, "spatial": SpatialRefinement}
 
 
 class Networks(NamedTuple):
@@ -35,19 +38,20 @@ def _stages(config: configs.MultiStageConfig) -> Networks:
     """A generator made of the stages that ``configs.COMPOSITIONS`` lists, with a discriminator for each image size."""
     width, sizes = config.generator_width, config.sizes
     augmentation = ConditioningAugmentation(TEXT_SIZE, config.condition_size)
-    initial = SentenceStage(config.condition_size, config.noise_size, width, sizes[0])
-    for name in config.refinements:
-        if name not in REFINEMENTS:
-            problem = f"{config.model} asks for a refinement called {name!r}, which there is not"
-            raise UserError(problem, f"Choose among: {', '.join(REFINEMENTS)}.")
-    refinements = [
-        REFINEMENTS[name](width, TEXT_SIZE, config.residual_blocks, config.mask) for name in config.refinements
-    ]
+    initial = _stage("an initial stage", config.initial, INITIAL, config)
+    refinements = [_stage("a refinement", name, REFINEMENTS, config) for name in config.refinements]
     judges = [Discriminator(size, TEXT_SIZE, config.discriminator_width, config.norm) for size in sizes]
     networks = Networks(Generator(augmentation, initial, refinements, width, config.noise_size), nn.ModuleList(judges))
     for network in networks:
         initialise(network)
     return networks
+
+
+def _stage(what: str, name: str, table: dict, config: configs.MultiStageConfig) -> nn.Module:
+    if name not in table:
+        problem = f"{config.model} asks for {what} called {name!r}, which there is not"
+        raise UserError(problem, f"Choose among: {', '.join(table)}.")
+    return table[name].of(config)
 
 
 def initialise(network: nn.Module) -> None:

@@ -163,4 +163,5 @@ def generator_terms(
         sentence = sentence + config.damsm_weight * (matching.sentence_captions + matching.sentence_images)
     divergence = config.kl_weight * losses.kullback_leibler(made.mean.float(), made.log_variance.float())
     terms = {"adversarial": adversarial, "words": words, "sentence": sentence, "kl": divergence}
-    return terms | ({"penalty": made.penalty} if isinstance(made.penalty, Tensor) else {})
+    own = {"redundancy": config.redundancy_weight * made.penalty} if isinstance(made.penalty, Tensor) else {}
+    return terms | own

@@ -24,6 +24,7 @@ TRAINED = {  # lesson: the run that it must leave
     "06_attngan": "attngan",
     "07_dmgan": "dm-gan",
     "08_hybrids": "attndm-gan",
+    "09_msmt_gan": "msmt-gan",
 }
 RUNS = {name: f"{model}-aviary-smoke-s{SEED}" for name, model in TRAINED.items() if name in LESSONS}
 
