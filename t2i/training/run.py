@@ -121,6 +121,12 @@ class Run:
         with device.visiting(self.encoder, self.config.device) as encoder:
             return encoders.encode(encoder, captions)
 
+    def condition(self, captions: list[str]) -> Tensor:
+        """What the discriminators read of captions: the sentence vectors or, with a generator that has a ``condition``,
+        the means that its augmentation makes of them."""
+        sentence = self.encoder.features(captions).sentence
+        return self.generator.condition(sentence) if hasattr(self.generator, "condition") else sentence
+
     def passed_over(self, captions: list[str]) -> list[str]:
         """A sentence for each caption of which a part is not read: words that the vocabulary lacks, or what is too long
         for an encoder of characters."""
