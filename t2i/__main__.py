@@ -83,7 +83,7 @@ def train(
         resume: continue the run in its folder; --no-resume starts it anew.
         image_features: googlenet or aviarynet1 (char-cnn-rnn).
         trunk: inception-v3 or small (damsm).
-        text_encoder: char-cnn-rnn, or the folder of a trained or imported encoder.
+        text_encoder: char-cnn-rnn, or the folder of a trained or imported encoder; or published-embeddings.
         stage1: a Stage-I model, or the folder of its run, which stackgan-stage2 stacks on.
     """
     from t2i.training import fit

@@ -172,7 +172,9 @@ class StackGanConfig(Config):
     batch_size: int = _because(64, "the report")
     epochs: int = _because(300, "the report")
     halve_every: int = _because(300, "the report: in epochs; as many as it trains, so the rate is never halved")
-    text_encoder: str = _because("char-cnn-rnn", "StackGAN, section 4; or the folder of an encoder's run")
+    text_encoder: str = _because(
+        "char-cnn-rnn", "StackGAN, section 4; or the folder of an encoder's run; or published-embeddings: the report"
+    )
     sentence_size: int = _because(1024, "the width of Char-CNN-RNN's vectors")
     noise_size: int = _because(100, "the report: latent space dimension")
     condition_size: int = _because(128, "the report: conditioning dimension")

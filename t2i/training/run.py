@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from t2i import checkpoint, device, models
+from t2i import checkpoint, data, device, models
 from t2i import config as configs
 from t2i.config import Config
 from t2i.data.captions import Vocabulary
@@ -21,6 +21,7 @@ from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import LENGTH
 from t2i.text.damsm import ImageEncoder, TextEncoder
+from t2i.training import published
 
 
 class Run:
@@ -52,6 +53,8 @@ class Run:
     def encoder(self) -> nn.Module:
         """The text encoder that this run trained, or that its generator was trained with; in eval mode, frozen."""
         kept = self.as_encoder()
+        if kept["config"]["model"] == published.NAME:
+            return published.PublishedEmbeddings(data.read(self.config.dataset, self.config.root).sound()).eval()
         config, weights = configs.from_dict(kept["config"]), kept["weights"]
         if not weights:
             problem = f"{self._file} holds no text encoder"

@@ -12,6 +12,7 @@ from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError
 from t2i.text import TextFeatures
+from t2i.training import published
 from t2i.training.encoders import encoder_run
 from t2i.training.recipe import Recipe
 from t2i.training.run import Run
@@ -52,8 +53,10 @@ class SentenceGan(Recipe):
         self.trained_judge = self.add("discriminators", self.judges, optimizers[1], called=self.judgement())
         self._prepare_sheet(encoder)
 
-    def reads_with(self) -> Run:
-        """The run whose text encoder is used."""
+    def reads_with(self) -> Run | published.PublishedSource:
+        """The run whose text encoder is used, or what stands for it."""
+        if self.config.text_encoder == published.NAME:
+            return published.PublishedSource(self.index)
         return encoder_run(self.config)
 
     def build(self) -> models.Networks:
