@@ -68,6 +68,7 @@ def train(
     image_features: str | None = None,
     trunk: str | None = None,
     text_encoder: str | None = None,
+    stage1: str | None = None,
     precision: str | None = None,
     checkpoint_every: int | None = None,
     device: str = "auto",
@@ -82,14 +83,15 @@ def train(
         resume: continue the run in its folder; --no-resume starts it anew.
         image_features: googlenet or aviarynet1 (char-cnn-rnn).
         trunk: inception-v3 or small (damsm).
-        text_encoder: char-cnn-rnn, or the folder of a trained or imported encoder.
+        text_encoder: char-cnn-rnn, or the folder of a trained or imported encoder; or published-embeddings.
+        stage1: a Stage-I model, or the folder of its run, which stackgan-stage2 stacks on.
     """
     from t2i.training import fit
 
     given = dict(
         root=root and str(root), steps=steps, batch_size=batch_size, learning_rate=learning_rate,
         image_size=image_size, image_features=image_features, trunk=trunk, text_encoder=text_encoder,
-        precision=precision, checkpoint_every=checkpoint_every,
+        stage1=stage1, precision=precision, checkpoint_every=checkpoint_every,
     )  # fmt: skip
     overrides = {name: value for name, value in given.items() if value is not None}
     config = configs.load(model, dataset, profile, seed=seed, device=device, compile=compile, **overrides)

@@ -1,5 +1,6 @@
 """The losses of the course, as pure functions of tensors."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,6 +47,14 @@ def two_headed(
     if objective == "paper":
         return (real(real_) + fake(fake_) + real(real_right) + fake(fake_right)) / 2
     return (real(real_) + real(real_right)) / 2 + (fake(fake_) + fake(fake_right) + fake(real_wrong)) / 3
+
+
+def joint(conditional: Sequence[Tensor], unconditional: Sequence[Tensor]) -> Tensor:
+    """A discriminator's loss in StackGAN++, from logits (B,) of a real picture, a wrong one and a generated one: each
+    with the caption, and alone. The wrong picture does not fit the caption, but it is real."""
+    with_caption = [judge(logits) for judge, logits in zip((real, fake, fake), conditional, strict=True)]
+    alone = [judge(logits) for judge, logits in zip((real, real, fake), unconditional, strict=True)]
+    return sum(with_caption) + sum(alone)
 
 
 def kullback_leibler(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from t2i.text.characters import ALPHABET
 from t2i.text.damsm import ImageEncoder, TextEncoder
 from t2i.training.encoders import encoder_run
 
+CHARACTERS = "char_cnn_rnn_birds_icml"  # made the embeddings that StackGAN's birds were trained with
 VOCABULARIES = {"cub": 5_450, "coco": 27_297}  # words of the released captions.pickle files, <end> included
 
 
@@ -80,6 +81,17 @@ def _discriminator(model: str, dataset: str, scale: int) -> Kind:
     return Kind(model, dataset, build, {}, official_names.discriminator(scale, config.norm))
 
 
+def _stack_gan(model: str, dataset: str, part: str, renamed: dict[str, str], **settings) -> Kind:
+    """``part`` is generator, or the number of a discriminator; the released networks have plain blocks."""
+    config = configs.load(model, dataset, **settings)
+
+    def build(mask, words):
+        networks = models.from_config(config)
+        return networks.generator if part == "generator" else networks.discriminators[int(part)]
+
+    return Kind(model, dataset, build, settings, renamed)
+
+
 KINDS: dict[str, Kind] = {
     "char_cnn_rnn_birds_cvpr": _char_cnn_rnn("cub", "cvpr", (384, 512, 256)),
     "char_cnn_rnn_birds_icml": _char_cnn_rnn("cub", "icml-gru", (384, 512, 512)),
@@ -96,6 +108,20 @@ for _project in ("attngan", "dmgan"):
         _name, _model = f"{_project}_{_dataset}", {"attngan": "attngan", "dmgan": "dm-gan"}[_project]
         KINDS |= {f"{_name}_G_NET": _generator(_model, _dataset)}
         KINDS |= {f"{_name}_D_NET{64 << k}": _discriminator(_model, _dataset, k) for k in range(3)}
+for _name, _dataset, _blocks in (("default", "cub", 4), ("coco", "coco", 2)):
+    _one, _two = ("stackgan-cnn", _dataset), ("stackgan-stage2", _dataset)
+    KINDS |= {
+        f"stackgan1_{_name}_STAGE1_G": _stack_gan(*_one, "generator", official_names.stage_one_generator()),
+        f"stackgan1_{_name}_STAGE1_D": _stack_gan(*_one, "0", official_names.stage_discriminator(4)),
+        f"stackgan1_{_name}_STAGE2_G": _stack_gan(
+            *_two, "generator", official_names.stage_two_generator(_blocks), stage1="stackgan-cnn"
+        ),
+        f"stackgan1_{_name}_STAGE2_D": _stack_gan(*_two, "0", official_names.stage_discriminator(8)),
+    }
+KINDS["stackgan2_birds3_G_NET"] = _stack_gan("stackgan2", "cub", "generator", official_names.generator(2))
+for _scale in range(3):
+    _names = official_names.tree_discriminator(_scale)
+    KINDS[f"stackgan2_birds3_D_NET{64 << _scale}"] = _stack_gan("stackgan2", "cub", str(_scale), _names)
 
 
 def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "official", vocabulary=None) -> nn.Module:
@@ -180,18 +206,21 @@ def import_run(
     A text encoder imported so is given to a GAN with ``--text-encoder FOLDER``. One of words needs ``captions``, the
     ``captions.pickle`` that it was trained with, and is judged together with ``image_encoder``, the released CNN
     encoder; both are found by themselves under their released names beside ``file``. A generator needs such a folder,
-    ``text_encoder``, by default the one that was imported before; ``netD0.pth`` to ``netD2.pth`` beside it come along.
+    ``text_encoder``, by default the one that was imported before; its discriminators come along if they lie beside it
+    under their released names (``netD0.pth`` to ``netD2.pth``, or StackGAN's ``netD_epoch_last.pth``).
     """
     _known("kind of checkpoint", kind, KINDS)
     layout, file = KINDS[kind], Path(file)
     if (captions or image_encoder) and not layout.reads_words:
         raise UserError(f"{kind} has no use for --captions and --image-encoder", "Leave them out.")
-    if "_D_NET" in kind:
+    if "_D_NET" in kind or kind.endswith("_D"):
         problem = f"{kind} is a discriminator, which comes along with its generator"
         raise UserError(problem, "Put the netD files beside the generator's and import that.")
     settings = configs.load(layout.model, layout.dataset, "paper", **layout.settings)
-    if kind.endswith("G_NET"):
-        settings = replace(settings, mask="official", text_encoder=str(_encoder_folder(kind, text_encoder)))
+    if kind.endswith(("G_NET", "_G")):
+        settings = replace(settings, text_encoder=str(_encoder_folder(kind, text_encoder)))
+        if isinstance(settings, configs.MultiStageConfig):
+            settings = replace(settings, mask="official")
         state = _generator_state(kind, file, settings)
     else:
         state = _encoder_state(kind, file, captions, image_encoder)
@@ -220,11 +249,15 @@ def _encoder_state(kind: str, file: Path, captions: Path | None, image_encoder: 
 
 def _generator_state(kind: str, file: Path, settings) -> dict:
     generator = load(kind, file).state_dict()
-    found = [_beside(file, f"netD{k}.pth") for k in range(3)]
+    if kind.endswith("G_NET"):
+        names = {f"netD{k}.pth": kind.replace("G_NET", f"D_NET{64 << k}") for k in range(3)}
+    else:
+        names = {"netD_epoch_last.pth": kind.removesuffix("G") + "D"}
+    found = {_beside(file, name): judge for name, judge in names.items()}
     judges = {
         f"{k}.{key}": value
-        for k, netd in enumerate(found if all(found) else ())
-        for key, value in load(kind.replace("G_NET", f"D_NET{64 << k}"), netd).state_dict().items()
+        for k, (netd, judge) in enumerate(found.items() if all(found) else ())
+        for key, value in load(judge, netd).state_dict().items()
     }
     return {
         "networks": {"generator": generator, "discriminators": judges},
@@ -235,11 +268,16 @@ def _generator_state(kind: str, file: Path, settings) -> dict:
 
 def _encoder_folder(kind: str, folder: Path | None) -> Path:
     """The imported text encoder of a generator."""
-    folder = folder or paths.runs_root() / kind.replace("G_NET", "RNN_ENCODER")
+    encoder, file = kind.replace("G_NET", "RNN_ENCODER"), "text_encoderN.pth"
+    if kind.startswith("stackgan"):
+        encoder, file = CHARACTERS, "FILE.pth"
+        if folder is None and KINDS[kind].dataset != KINDS[CHARACTERS].dataset:
+            problem = f"{kind} reads with a Char-CNN-RNN of its own data set, and {CHARACTERS} is none"
+            raise UserError(problem, "Name the folder of such an encoder with --text-encoder.")
+    folder = folder or paths.runs_root() / encoder
     if not Path(folder).is_dir():
-        encoder = kind.replace("G_NET", "RNN_ENCODER")
         problem = f"{folder} does not exist, and a generator reads with its own text encoder"
-        raise UserError(problem, f"First: python -m t2i import {encoder} text_encoderN.pth; or name it: --text-encoder")
+        raise UserError(problem, f"First: python -m t2i import {encoder} {file}; or name it: --text-encoder")
     return Path(folder).expanduser().resolve()
 
 

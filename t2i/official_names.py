@@ -1,6 +1,7 @@
 """What the released checkpoints call the parts of our multi-stage networks: beginnings of keys, theirs to ours."""
 
-# Theirs and ours inside a refinement stage; AttnGAN's stages have ``att``, DM-GAN's the others.
+# Theirs and ours inside a refinement stage; AttnGAN's stages have ``att``, StackGAN++'s ``jointConv``, DM-GAN's the
+# others.
 _STAGE = {
     "A.": "word_gate.",
     "B.": "image_gate.",
@@ -10,6 +11,8 @@ _STAGE = {
     "att.conv_context.": "key.",
     "value.0.": "value.conv.",
     "response_gate.0.": "response_gate.",
+    "jointConv.0.": "joint.conv.",
+    "jointConv.1.": "joint.norm.",
 }
 # The blocks of a tower, up to 64 px and then for each size: (convolution, batch norm).
 _FIRST = [("img_code_s16.0", ""), *((f"img_code_s16.{k}", f"img_code_s16.{k + 1}") for k in (2, 5, 8))]
@@ -18,7 +21,7 @@ _LATER = [[], ["s32", "s32_1"], ["s32", "s64", "s64_1", "s64_2"]]
 
 
 def generator(residual_blocks: int) -> dict[str, str]:
-    """``G_NET`` of AttnGAN and DM-GAN, three stages."""
+    """``G_NET`` of AttnGAN, DM-GAN and StackGAN++, three stages."""
     names = {"ca_net.": "augmentation.", "h_net1.fc.": "initial.fc."}
     for k in range(4):
         names |= _up(f"h_net1.upsample{k + 1}.", f"initial.ups.{k}.")
@@ -47,6 +50,46 @@ def discriminator(scale: int, norm: str) -> dict[str, str]:
                 {f"{batch_norm}.": f"{place}.norm."} if batch_norm else {}
             )
     return names
+
+
+def tree_discriminator(scale: int) -> dict[str, str]:
+    """``D_NET64``, ``D_NET128``, ``D_NET256`` (``scale`` 0, 1, 2) of StackGAN++: other names for the same heads."""
+    heads = {
+        "COND_DNET.jointConv": "jointConv",
+        "COND_DNET.outlogits": "logits",
+        "UNCOND_DNET.outlogits": "uncond_logits",
+    }
+    return {
+        next((name.replace(old, new) for old, new in heads.items() if name.startswith(old)), name): ours
+        for name, ours in discriminator(scale, "batch").items()
+    }
+
+
+def stage_one_generator() -> dict[str, str]:
+    """``STAGE1_G`` of StackGAN."""
+    names = {"ca_net.": "augmentation.", "fc.": "fc.", "img.": "head."}
+    for k in range(4):
+        names |= {f"upsample{k + 1}.1.": f"ups.{k}.0.", f"upsample{k + 1}.2.": f"ups.{k}.1."}
+    return names
+
+
+def stage_two_generator(residual_blocks: int) -> dict[str, str]:
+    """``STAGE2_G``, with its Stage-I inside."""
+    first = stage_one_generator()
+    names = {f"STAGE1_G.{theirs}": f"stage1.{ours}" for theirs, ours in first.items()}
+    names |= {f"residual.{r}.block.": f"residual.{r}.body." for r in range(residual_blocks)}
+    del first["fc."]
+    return names | first | {"encoder.": "encoder.", "hr_joint.": "joint."}
+
+
+def stage_discriminator(convolutions: int) -> dict[str, str]:
+    """``STAGE1_D`` (4 convolutions) and ``STAGE2_D`` (8)."""
+    names = {"encode_img.0.": "tower.0.conv."}
+    for k in range(1, convolutions):
+        names |= {f"encode_img.{3 * k - 1}.": f"tower.{k}.conv.", f"encode_img.{3 * k}.": f"tower.{k}.norm."}
+    parts = {"0.": "joint.conv.", "1.": "joint.norm.", "3.": "conditional_logit."}
+    names |= {f"get_cond_logits.outlogits.{theirs}": ours for theirs, ours in parts.items()}
+    return names | {"get_uncond_logits.outlogits.0.": "unconditional_logit."}
 
 
 def _up(theirs: str, ours: str) -> dict[str, str]:

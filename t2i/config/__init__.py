@@ -4,13 +4,23 @@
 every size, and :func:`difference` shows a reader exactly what was scaled.
 """
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
 from t2i import paths
-from t2i.config.papers import COMPOSITIONS, MODELS, PAPER
+from t2i.config.papers import COMPOSITIONS, MODELS, PAPER, STAGE_ONE
 from t2i.config.profiles import PROFILES, SCALE_KNOBS
-from t2i.config.settings import CharCnnRnnConfig, Config, DamsmConfig, GanClsConfig, MultiStageConfig
+from t2i.config.settings import (
+    CharCnnRnnConfig,
+    Config,
+    DamsmConfig,
+    GanClsConfig,
+    MultiStageConfig,
+    StackGanConfig,
+    StackGanStage2Config,
+    StackGanTreeConfig,
+)
 from t2i.errors import UserError
 
 __all__ = [
@@ -19,11 +29,15 @@ __all__ = [
     "PAPER",
     "PROFILES",
     "SCALE_KNOBS",
+    "STAGE_ONE",
     "CharCnnRnnConfig",
     "Config",
     "DamsmConfig",
     "GanClsConfig",
     "MultiStageConfig",
+    "StackGanConfig",
+    "StackGanStage2Config",
+    "StackGanTreeConfig",
     "difference",
     "from_dict",
     "load",
@@ -44,6 +58,7 @@ _CHOICES = {
     "mask": ("correct", "official"),
     "damsm_scales": ("last", "all"),
     "objective": ("code", "paper"),
+    "block": ("plain", "residual", "squeeze"),
 }
 
 
@@ -72,10 +87,12 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     for name in overrides:
         _known(f"setting of {model}", name, names)
     config = replace(config, **overrides)
+    if "stage1" in overrides and not {"block", "text_encoder"} <= overrides.keys():  # a saved config has all three
+        config = replace(config, **_of_stage1(config.stage1) | overrides)
     for name, choices in _CHOICES.items():
         if name in names:
             _known(name.replace("_", " "), getattr(config, name), choices)
-    if isinstance(config, GanClsConfig | MultiStageConfig):
+    if isinstance(config, GanClsConfig | MultiStageConfig | StackGanConfig | StackGanTreeConfig):
         _check_size(config)
     root = config.root or _default_root(config.dataset, config.image_size)
     return replace(config, root=str(Path(root).expanduser().resolve()))
@@ -95,9 +112,23 @@ def difference(config: Config) -> list[tuple[str, object, object]]:
     return [(n, getattr(paper, n), getattr(config, n)) for n in names if getattr(paper, n) != getattr(config, n)]
 
 
-def _check_size(config: GanClsConfig | MultiStageConfig) -> None:
+def _of_stage1(stage1: str) -> dict:
+    """The settings that Stage-II takes over from its Stage-I, a model's name or the folder of a run."""
+    if stage1 in STAGE_ONE:
+        return {"block": STAGE_ONE[stage1]}
+    try:
+        settings = json.loads((Path(stage1).expanduser() / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        settings = {}
+    if settings.get("model") not in STAGE_ONE:
+        problem = f"{stage1} is no Stage-I: neither one of {', '.join(STAGE_ONE)} nor the folder of a run of one"
+        raise UserError(problem, "Name one of them with --stage1.")
+    return {name: settings[name] for name in ("block", "text_encoder")}
+
+
+def _check_size(config: Config) -> None:
     """A generator doubles 4 px at least once for its first picture, and once more for each refinement."""
-    smallest = 8 << len(getattr(config, "refinements", ()))
+    smallest = getattr(config, "smallest", 8 << len(getattr(config, "refinements", ())))
     possible = [smallest << k for k in range(4)]
     size = config.image_size
     if size < smallest or size & (size - 1):

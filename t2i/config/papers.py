@@ -2,7 +2,16 @@
 
 from dataclasses import replace
 
-from t2i.config.settings import CharCnnRnnConfig, Config, DamsmConfig, GanClsConfig, MultiStageConfig
+from t2i.config.settings import (
+    CharCnnRnnConfig,
+    Config,
+    DamsmConfig,
+    GanClsConfig,
+    MultiStageConfig,
+    StackGanConfig,
+    StackGanStage2Config,
+    StackGanTreeConfig,
+)
 
 # A generator is a list of stages: an initial one, then refinements. A new hybrid is a new row.
 COMPOSITIONS: dict[str, tuple[str, ...]] = {
@@ -59,11 +68,29 @@ def _msmt_gan(config: MultiStageConfig) -> MultiStageConfig:
     return replace(config, epochs=epochs, **own, **row)
 
 
+# Stage-I of StackGAN and the block that each model of the report is made of.
+STAGE_ONE = {"stackgan-cnn": "plain", "stackgan-res": "residual", "stackgan-se": "squeeze"}
+
+
+def _stack_gans(dataset: str, view: dict) -> list[Config]:
+    """StackGAN's stages and StackGAN++. On COCO the numbers of StackGAN's code, which was published for it alone."""
+    coco = dict(generator_width=192, discriminator_width=96, batch_size=128, epochs=120, halve_every=20)
+    given = view | (coco if dataset == "coco" else {})
+    second = dict(batch_size=40, epochs=100, residual_blocks=2) if dataset == "coco" else {}
+    first = [StackGanConfig(name, dataset, block=block, **given) for name, block in STAGE_ONE.items()]
+    return [
+        *first,
+        StackGanStage2Config("stackgan-stage2", dataset, **given | second),
+        StackGanTreeConfig("stackgan2", dataset),
+    ]
+
+
 def _papers() -> dict[tuple[str, str], Config]:
     """The published setting of every model on every data set.
 
     Aviary follows CUB, but for one thing: its birds are cropped to their boxes in every model, as in all papers after
-    GAN-CLS, because at the sizes of the small profiles a whole picture holds too little bird.
+    GAN-CLS, because at the sizes of the small profiles a whole picture holds too little bird; and every model keeps
+    the aspect, so that all are measured against the same real pictures.
     """
     table: dict[tuple[str, str], Config] = {}
     for dataset in ("aviary", "cub", "flowers", "coco", "folder"):
@@ -77,6 +104,7 @@ def _papers() -> dict[tuple[str, str], Config]:
         interpolating = replace(gan, model="gan-cls-int", interpolation_weight=1.0)
         stages = [_multi_stage(name, dataset) for name in COMPOSITIONS]
         table.update({(config.model, dataset): config for config in (encoder, damsm, gan, interpolating, *stages)})
+        table.update({(config.model, dataset): config for config in _stack_gans(dataset, view)})
     return table
 
 

@@ -1,6 +1,6 @@
 """The profiles: what each replaces of a paper's numbers, so that the same code runs at every size."""
 
-from t2i.config.papers import COMPOSITIONS
+from t2i.config.papers import COMPOSITIONS, STAGE_ONE
 
 # What a profile may change: sizes, widths, batch, length, sample counts, backbone; and the learning rate, because the
 # step that Adam may take with a weight grows as layers narrow. A test holds the profiles to this list.
@@ -108,3 +108,84 @@ for _profile, _rows in PROFILES.items():
                 _rows[_name]["grid"] = 4  # of features of 8 px; with 8 cells along a side each would be one pixel
             if not _refinements:
                 _rows[_name]["image_size"] = 64 if _profile == "gpu" else 16
+
+# StackGAN: Stage-I in "stage1", Stage-II, and StackGAN++.
+_STACKS: dict[str, dict[str, dict]] = {
+    "smoke": {
+        "stage1": dict(
+            _LITTLE,
+            image_size=16,
+            batch_size=16,
+            steps=30,
+            generator_width=8,
+            discriminator_width=8,
+            ema_decay=0.9,
+            evaluation_protocol="fid200-aviarynet1",
+        ),
+        "stackgan-stage2": dict(
+            _LITTLE,
+            image_size=64,
+            batch_size=8,
+            steps=20,
+            generator_width=8,
+            discriminator_width=4,
+            ema_decay=0.9,
+            evaluation_protocol="fid200-aviarynet1",
+        ),
+        "stackgan2": dict(
+            _LITTLE,
+            image_size=32,
+            batch_size=8,
+            steps=20,
+            generator_width=16,
+            discriminator_width=4,
+            ema_decay=0.9,
+            evaluation_protocol="fid200-aviarynet1",
+        ),
+    },
+    "cpu": {
+        "stage1": dict(
+            image_size=16,
+            batch_size=16,
+            steps=2400,
+            learning_rate=3e-4,
+            generator_width=16,
+            discriminator_width=16,
+            ema_decay=0.998,
+            log_every=100,
+            sample_every=600,
+            evaluation_protocol="fid2k-aviarynet1",
+        ),
+        "stackgan-stage2": dict(
+            image_size=64,
+            batch_size=16,
+            steps=800,
+            learning_rate=3e-4,
+            generator_width=16,
+            discriminator_width=8,
+            ema_decay=0.995,
+            log_every=25,
+            sample_every=200,
+            evaluation_protocol="fid2k-aviarynet1",
+        ),
+        "stackgan2": dict(
+            image_size=32,
+            batch_size=16,
+            steps=800,
+            learning_rate=3e-4,
+            generator_width=32,
+            discriminator_width=16,
+            ema_decay=0.995,
+            log_every=25,
+            sample_every=200,
+            evaluation_protocol="fid2k-aviarynet1",
+        ),
+    },
+    "gpu": {
+        "stage1": dict(steps=20000, ema_decay=0.999, evaluation_protocol="fid2k-aviarynet1"),
+        "stackgan-stage2": dict(steps=6000, ema_decay=0.999, evaluation_protocol="fid2k-aviarynet1"),
+        "stackgan2": dict(steps=6000, evaluation_protocol="fid2k-aviarynet1"),
+    },
+}
+for _profile, _given in _STACKS.items():
+    PROFILES[_profile] |= dict.fromkeys(STAGE_ONE, _given.pop("stage1")) | _given

@@ -164,3 +164,75 @@ class MultiStageConfig(Config):
     def sizes(self) -> tuple[int, ...]:
         """The sides of the images, small to large."""
         return tuple(self.image_size >> k for k in reversed(range(1 + len(self.refinements))))
+
+
+@dataclass(frozen=True)
+class StackGanConfig(Config):
+    """StackGAN's Stage-I: the numbers of the report that compares three kinds of blocks (Rentoula, Alexandropoulos,
+    2024), and those of the authors' PyTorch code where it says nothing."""
+
+    block: str = _because("plain", "plain: StackGAN's code; residual and squeeze: the report")
+    crop: str = _because("box", "StackGAN's code")
+    resize: str = _because("square", "StackGAN's code: to 76/64 of the size, whatever the aspect")
+    batch_size: int = _because(64, "the report")
+    epochs: int = _because(300, "the report")
+    halve_every: int = _because(300, "the report: in epochs; as many as it trains, so the rate is never halved")
+    text_encoder: str = _because(
+        "char-cnn-rnn", "StackGAN, section 4; or the folder of an encoder's run; or published-embeddings: the report"
+    )
+    sentence_size: int = _because(1024, "the width of Char-CNN-RNN's vectors")
+    noise_size: int = _because(100, "the report: latent space dimension")
+    condition_size: int = _because(128, "the report: conditioning dimension")
+    generator_width: int = _because(128, "the report: generator feature dimension; Stage-I has 8 times as many at 4 px")
+    discriminator_width: int = _because(64, "the report: discriminator feature dimension")
+    kl_weight: float = _because(2.0, "the report: KL divergence coefficient")
+
+    @property
+    def smallest(self) -> int:
+        """The smallest image that can be drawn."""
+        return 8
+
+
+@dataclass(frozen=True)
+class StackGanStage2Config(StackGanConfig):
+    """StackGAN's Stage-II, likewise; ``block`` is that of the Stage-I inside, and follows from ``stage1``."""
+
+    stage1: str = _because("stackgan-res", "the report stacks on ResBlocks; or the folder of a Stage-I run")
+    block: str = _because("residual", "of Stage-I")
+    image_size: int = _because(256, "StackGAN: four times Stage-I's")
+    batch_size: int = _because(32, "the report")
+    residual_blocks: int = _because(4, "StackGAN's code: R_NUM")
+
+    @property
+    def smallest(self) -> int:
+        return 32
+
+
+@dataclass(frozen=True)
+class StackGanTreeConfig(Config):
+    """StackGAN++, three stages trained together; the numbers are those of its code's birds_3stages.yml."""
+
+    stages: int = _because(3, "StackGAN++'s code: TREE.BRANCH_NUM")
+    crop: str = _because("box", "StackGAN++'s code")
+    resize: str = _because("shorter", "StackGAN++'s code: shorter side to 256 * 76 / 64")
+    image_size: int = _because(256, "StackGAN++: of the last stage; each before has half of it")
+    batch_size: int = _because(24, "StackGAN++'s code")
+    ema_decay: float = _because(0.999, "StackGAN++'s code")
+    text_encoder: str = _because("char-cnn-rnn", "StackGAN++'s code; or the folder of an encoder's run")
+    sentence_size: int = _because(1024, "the width of Char-CNN-RNN's vectors")
+    noise_size: int = _because(100, "StackGAN++'s code: Z_DIM")
+    condition_size: int = _because(128, "StackGAN++'s code: EMBEDDING_DIM")
+    generator_width: int = _because(64, "StackGAN++'s code: GF_DIM; each later stage has half")
+    discriminator_width: int = _because(64, "StackGAN++'s code: DF_DIM")
+    residual_blocks: int = _because(2, "StackGAN++'s code: R_NUM")
+    kl_weight: float = _because(2.0, "StackGAN++'s code: COEFF.KL")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sides of the images, small to large."""
+        return tuple(self.image_size >> k for k in reversed(range(self.stages)))
+
+    @property
+    def smallest(self) -> int:
+        """The smallest image that can be drawn."""
+        return 4 << self.stages

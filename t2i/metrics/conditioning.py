@@ -37,8 +37,7 @@ def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = 
     for part in np.array_split(np.arange(len(chosen)), -(-len(chosen) // 100)):
         features = judge.features(unseen.evaluation_images(chosen[part])[-1])
         for scores, texts in ((right, captions), (wrong, dealt)):
-            sentence = run.encoder.features([texts[i] for i in part]).sentence
-            scores.append(judge.conditional(features, sentence))
+            scores.append(judge.conditional(features, run.condition([texts[i] for i in part])))
     right, wrong = torch.cat(right), torch.cat(wrong)
     return {
         "matching_score": right.sigmoid().mean().item(),

@@ -6,7 +6,7 @@ from torch import nn
 
 from t2i import config as configs
 from t2i.errors import UserError
-from t2i.models import gan_cls
+from t2i.models import gan_cls, stackgan, stackgan2
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generator
 from t2i.models.initial import INITIAL, ConditioningAugmentation
@@ -54,6 +54,45 @@ def _stage(what: str, name: str, table: dict, config: configs.MultiStageConfig) 
     return table[name].of(config)
 
 
+def _stackgan(config: configs.StackGanConfig) -> Networks:
+    """Stage-I, with the block of ``config``."""
+    judge = stackgan.StageOneDiscriminator(
+        config.image_size, config.condition_size, config.discriminator_width, config.block
+    )
+    networks = Networks(_stage_one(config, config.image_size), nn.ModuleList([judge]))
+    for network in networks:
+        stackgan.initialise(network)
+    return networks
+
+
+def _stage_one(config: configs.StackGanConfig, image_size: int) -> stackgan.StageOneGenerator:
+    inputs = config.sentence_size, config.condition_size, config.noise_size
+    return stackgan.StageOneGenerator(*inputs, config.generator_width, image_size, config.block)
+
+
+def _stackgan_stage2(config: configs.StackGanStage2Config) -> Networks:
+    """Stage-II around a Stage-I of the same widths, which training replaces by a trained one."""
+    stage1 = _stage_one(config, config.image_size // stackgan.ENLARGEMENT)
+    sizes = config.sentence_size, config.generator_width, config.residual_blocks
+    judge = Discriminator(config.image_size, config.condition_size, config.discriminator_width, norm="batch")
+    networks = Networks(stackgan.StageTwoGenerator(stage1, *sizes), nn.ModuleList([judge]))
+    for network in networks:
+        stackgan.initialise(network)
+    return networks
+
+
+def _stackgan2(config: configs.StackGanTreeConfig) -> Networks:
+    inputs = config.sentence_size, config.condition_size, config.noise_size
+    generator = stackgan2.TreeGenerator(*inputs, config.generator_width, config.sizes, config.residual_blocks)
+    judges = [
+        stackgan2.TreeDiscriminator(size, config.condition_size, config.discriminator_width) for size in config.sizes
+    ]
+    networks = Networks(generator, nn.ModuleList(judges))
+    for network in networks:
+        initialise(network)
+    return networks
+
+
 def initialise(network: nn.Module) -> None:
     """Orthogonal convolutions and linear maps, gains N(1, 0.02); biases zero where the official code sets them."""
     for module in network.modules():
@@ -66,6 +105,8 @@ def initialise(network: nn.Module) -> None:
 
 
 BUILDERS = {"gan-cls": _gan_cls, "gan-cls-int": _gan_cls} | dict.fromkeys(configs.COMPOSITIONS, _stages)
+BUILDERS |= dict.fromkeys(configs.STAGE_ONE, _stackgan)
+BUILDERS |= {"stackgan-stage2": _stackgan_stage2, "stackgan2": _stackgan2}
 NAMES = tuple(BUILDERS)
 
 

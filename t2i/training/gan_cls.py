@@ -1,20 +1,14 @@
 """One training step of GAN-CLS and GAN-CLS-INT (Reed et al., ICML 2016, with the details of the authors' scripts)."""
 
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from t2i import device, losses, models
-from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for, wrong_indices
-from t2i.text import TextFeatures
-from t2i.training import sheet
-from t2i.training.encoders import encoder_run
-from t2i.training.recipe import Recipe, frozen
-from t2i.training.sentences import SentenceTable
-from t2i.training.settling import settle
+from t2i import device, losses
+from t2i.data.dataset import batch_indices, rng_for, wrong_indices
+from t2i.training.recipe import frozen
+from t2i.training.sentence_gan import SentenceGan
 
 
 class Batch(NamedTuple):
@@ -32,39 +26,19 @@ class Batch(NamedTuple):
     g_weight: Tensor
 
 
-class GanCls(Recipe):
+class GanCls(SentenceGan):
     """One update of D on (real, right), (wrong, right) and (fake, right) pairs, then one of G with fresh noise."""
-
-    averaged = "generator"
 
     def __init__(self, config, index, fabric, saved=None):
         super().__init__(config, index, fabric, saved)
-        self.encoder_run = encoder_run(config, self.saved)
-        encoder = self.encoder_run.encoder
-        size = (config.image_size,)
-        self.data = ImageTextDataset(index, "train", size, config.crop, config.resize, config.images_per_class)
-        self.sentences = SentenceTable(encoder, [example.captions for example in self.data.examples], fabric.device)
-        self.batch_size = min(config.batch_size, len(self.data))
-        self.part = device.share(fabric, self.batch_size)
         self.half = device.share(fabric, self.batch_size // 2) if config.interpolation_weight else slice(0, 0)
-        _ = self.data.cache  # decode now, not in the middle of the first step
-
-        networks = models.from_config(config)
-        self.judge = networks.discriminators[0]
-        optimizers = [
-            torch.optim.Adam(n.parameters(), config.learning_rate, betas=(0.5, 0.999), fused=True) for n in networks
-        ]
-        self.generator = self.add("generator", networks.generator, optimizers[0])
-        self.trained_judge = self.add("discriminators", networks.discriminators, optimizers[1], called=self.judge)
-        self.sheet_text = sheet.rows(encoder, index).to(fabric.device)
-        self.sheet_noise = sheet.columns(self._noise(rng_for(config.seed, 0, "sheet"), sheet.SIDE)).to(fabric.device)
-
-    def total_steps(self) -> int:
-        return self.config.steps or self.config.epochs * self._steps_per_epoch
 
     @property
-    def _steps_per_epoch(self) -> int:
-        return len(self.data) // self.batch_size
+    def judge(self) -> nn.Module:
+        return self.judges[0]
+
+    def judgement(self) -> nn.Module:
+        return self.judge
 
     def batch(self, step: int) -> Batch:
         config, stream = self.config, lambda name: rng_for(self.config.seed, step, name)
@@ -103,26 +77,5 @@ class GanCls(Recipe):
             f"score_{n}": s.detach().sigmoid().mean() for n, s in scores.items()
         }
 
-    def extras(self) -> dict:
-        return {"text_encoder": self.encoder_run.as_encoder()}
-
-    def settle(self, model: nn.Module) -> None:
-        def draw(k: int) -> None:
-            rng = rng_for(self.config.seed, k, "settling")
-            sentence = self.sentences.average(rng.integers(len(self.data), size=self.batch_size), 1, rng)
-            text = TextFeatures(None, self.to_device(sentence), None)
-            model(self.to_device(self._noise(rng, self.batch_size)), text)
-
-        with self.fabric.autocast():
-            settle(model, draw)
-
-    def preview(self, model: nn.Module, file: Path) -> None:
-        with torch.inference_mode(), self.fabric.autocast():
-            pictures = model(self.sheet_noise, self.sheet_text).images[-1]
-        sheet.save(pictures, file)
-
     def _draw(self, noise: Tensor, sentence: Tensor) -> Tensor:
-        return self.generator(noise, TextFeatures(None, sentence, None)).images[-1]
-
-    def _noise(self, rng: np.random.Generator, count: int) -> Tensor:
-        return torch.from_numpy(rng.standard_normal((count, self.config.noise_size), dtype=np.float32))
+        return self.draw(noise, sentence).images[-1]

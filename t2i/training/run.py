@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from t2i import checkpoint, device, models
+from t2i import checkpoint, data, device, models
 from t2i import config as configs
 from t2i.config import Config
 from t2i.data.captions import Vocabulary
@@ -21,6 +21,7 @@ from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import LENGTH
 from t2i.text.damsm import ImageEncoder, TextEncoder
+from t2i.training import published
 
 
 class Run:
@@ -52,6 +53,8 @@ class Run:
     def encoder(self) -> nn.Module:
         """The text encoder that this run trained, or that its generator was trained with; in eval mode, frozen."""
         kept = self.as_encoder()
+        if kept["config"]["model"] == published.NAME:
+            return published.PublishedEmbeddings(data.read(self.config.dataset, self.config.root).sound()).eval()
         config, weights = configs.from_dict(kept["config"]), kept["weights"]
         if not weights:
             problem = f"{self._file} holds no text encoder"
@@ -131,6 +134,12 @@ class Run:
         """The sentence vectors of any number of captions: (N, N_s), on the CPU."""
         with device.visiting(self.encoder, self.config.device) as encoder:
             return encoders.encode(encoder, captions)
+
+    def condition(self, captions: list[str]) -> Tensor:
+        """What the discriminators read of captions: the sentence vectors or, with a generator that has a ``condition``,
+        the means that its augmentation makes of them."""
+        sentence = self.encoder.features(captions).sentence
+        return self.generator.condition(sentence) if hasattr(self.generator, "condition") else sentence
 
     def passed_over(self, captions: list[str]) -> list[str]:
         """A sentence for each caption of which a part is not read: words that the vocabulary lacks, or what is too long

@@ -39,9 +39,10 @@ def inputs(recorded: dict, precision: str) -> tuple[torch.Tensor, TextFeatures, 
     return noise, TextFeatures(words, sentence, torch.arange(words.shape[2]) >= lengths[:, None]), eps
 
 
-def taps(generator: torch.nn.Module, wanted: dict) -> dict[str, torch.Tensor]:
+def taps(generator: torch.nn.Module, wanted: dict, names: dict[str, str] = TAPS) -> dict[str, torch.Tensor]:
+    """What comes out of the modules in ``names`` at the next forward pass, under its recorded name."""
     seen: dict[str, torch.Tensor] = {}
-    for theirs, ours in TAPS.items():
+    for theirs, ours in names.items():
         if f"tap:{theirs}" in wanted:
             part = generator.get_submodule(ours)
             part.register_forward_hook(lambda *call, name=f"tap:{theirs}": seen.update({name: call[2]}))

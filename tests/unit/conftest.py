@@ -93,6 +93,28 @@ def tiny(little_aviary, encoder_folder, tmp_path, monkeypatch):
     return config
 
 
+@pytest.fixture(scope="session")
+def stage1_folder(little_aviary, encoder_folder, tmp_path_factory):
+    """A Stage-I of two steps with residual blocks, to be read only."""
+    from t2i.training import fit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2I_RUNS", str(tmp_path_factory.mktemp("stage1")))
+        settings = TINY | {"root": str(little_aviary), "text_encoder": str(encoder_folder), "steps": 2}
+        return fit(configs.load("stackgan-res", "aviary", "smoke", **settings)).directory
+
+
+@pytest.fixture
+def tiny_stack(tiny, stage1_folder):
+    """``tiny_stack(model, **overrides)`` is a config of any StackGAN whose run folder is the test's own."""
+
+    def config(model: str, **overrides):
+        stage1 = {"stage1": str(stage1_folder)} if model == "stackgan-stage2" else {}
+        return tiny(model, **dict(steps=2, batch_size=4, log_every=1, checkpoint_every=1) | stage1 | overrides)
+
+    return config
+
+
 @pytest.fixture
 def tiny_damsm(little_aviary, tmp_path, monkeypatch):
     """``tiny_damsm(**overrides)`` is a config whose run folder is the test's own; its epochs have five steps."""

@@ -76,6 +76,54 @@ def test_the_paper_values_of_the_multi_stage_models(model, dataset):
     assert (config.crop, config.resize, config.text_encoder) == ("box", "shorter", "damsm")
 
 
+# Width of G and of D, batch, epochs, epochs until the rate is halved, size.
+STACKS = {
+    ("stackgan-cnn", "cub"): (128, 64, 64, 300, 300, 64),
+    ("stackgan-se", "flowers"): (128, 64, 64, 300, 300, 64),
+    ("stackgan-stage2", "cub"): (128, 64, 32, 300, 300, 256),
+    ("stackgan-res", "coco"): (192, 96, 128, 120, 20, 64),
+    ("stackgan-stage2", "coco"): (192, 96, 40, 100, 20, 256),
+}
+
+
+@pytest.mark.parametrize(("model", "dataset"), STACKS)
+def test_the_paper_values_of_stackgan(model, dataset):
+    config = configs.PAPER[model, dataset]
+    widths = config.generator_width, config.discriminator_width
+    length = config.batch_size, config.epochs, config.halve_every
+    assert (*widths, *length, config.image_size) == STACKS[model, dataset]
+    assert (config.noise_size, config.condition_size, config.kl_weight, config.learning_rate) == (100, 128, 2, 2e-4)
+    assert (config.crop, config.resize, config.ema_decay, config.text_encoder) == ("box", "square", 0, "char-cnn-rnn")
+    if model == "stackgan-stage2":
+        assert (config.stage1, config.block, config.residual_blocks) == (
+            "stackgan-res",
+            "residual",
+            2 if dataset == "coco" else 4,
+        )
+    else:
+        assert config.block == configs.STAGE_ONE[model]
+
+
+def test_the_paper_values_of_stackgan2():
+    config = configs.PAPER["stackgan2", "cub"]
+    assert (config.generator_width, config.discriminator_width, config.residual_blocks) == (64, 64, 2)
+    assert (config.batch_size, config.epochs, config.ema_decay, config.kl_weight) == (24, 600, 0.999, 2)
+    assert (config.noise_size, config.condition_size, config.sizes) == (100, 128, (64, 128, 256))
+    assert (config.crop, config.resize, config.learning_rate) == ("box", "shorter", 2e-4)
+
+
+def test_stage_two_takes_its_block_from_stage_one(stage1_folder):
+    for stage1, block in configs.STAGE_ONE.items():
+        assert configs.load("stackgan-stage2", "cub", stage1=stage1).block == block
+    config = configs.load("stackgan-stage2", "cub", stage1=str(stage1_folder))
+    assert config.block == "residual" and config.text_encoder != "char-cnn-rnn"
+    assert configs.load("stackgan-stage2", "cub", stage1=str(stage1_folder), block="plain").block == "plain"
+    gone = config.to_dict() | {"stage1": "/a/folder/that/is/gone"}
+    assert configs.from_dict(gone).block == "residual"  # a saved run is read without it
+    with pytest.raises(UserError, match=r"no block called 'dense'\. Choose one of: plain, residual, squeeze"):
+        configs.load("stackgan-cnn", "cub", block="dense")
+
+
 def test_sizes_follow_the_number_of_stages():
     for refinements, sizes in (((), (64,)), (("memory",), (32, 64)), (("memory",) * 3, (8, 16, 32, 64))):
         assert configs.load("dm-gan", image_size=64, refinements=refinements).sizes == sizes
@@ -83,7 +131,14 @@ def test_sizes_follow_the_number_of_stages():
 
 @pytest.mark.parametrize(
     ("model", "size", "sizes"),
-    [("gan-cls", 24, "8, 16, 32, 64"), ("attngan", 16, "32, 64, 128, 256"), ("dm-gan", 48, "32, 64, 128, 256")],
+    [
+        ("gan-cls", 24, "8, 16, 32, 64"),
+        ("attngan", 16, "32, 64, 128, 256"),
+        ("dm-gan", 48, "32, 64, 128, 256"),
+        ("stackgan-se", 12, "8, 16, 32, 64"),
+        ("stackgan-stage2", 16, "32, 64, 128, 256"),
+        ("stackgan2", 16, "32, 64, 128, 256"),
+    ],
 )
 def test_sizes_that_no_doubling_reaches_are_refused(model, size, sizes):
     with pytest.raises(UserError, match=rf"{model} cannot draw pictures of {size} px.*--image-size such as {sizes}\."):
@@ -112,7 +167,14 @@ def test_a_new_composition_is_one_row(damsm_folder, little_aviary, tmp_path):
 
 
 def test_every_field_of_a_model_names_its_source():
-    for kind in (configs.CharCnnRnnConfig, configs.DamsmConfig, configs.GanClsConfig, configs.MultiStageConfig):
+    stacks = configs.StackGanConfig, configs.StackGanStage2Config, configs.StackGanTreeConfig
+    for kind in (
+        configs.CharCnnRnnConfig,
+        configs.DamsmConfig,
+        configs.GanClsConfig,
+        configs.MultiStageConfig,
+        *stacks,
+    ):
         own = set(kind.__annotations__)
         assert all(
             f.metadata.get("source") or f.name == "evaluation_protocol"

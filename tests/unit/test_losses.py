@@ -41,6 +41,15 @@ def test_two_heads_are_weighed_as_in_the_code_or_as_in_the_paper():
     assert (by_code - many).item() == pytest.approx((math.log(6) - math.log(2)) * 2 / 9)  # each head is a mean
 
 
+def test_a_wrong_picture_is_real_where_stackgan2_judges_it_alone():
+    """Logits as above, of a real, a wrong and a generated picture."""
+    one, two, three, four, five, six = (torch.tensor([math.log(odds)]) for odds in (1, 2, 3, 4, 5, 6))
+    with_caption = math.log(2) + math.log(3) + math.log(4)  # real, not fitting, not fitting
+    alone = math.log(5 / 4) + math.log(6 / 5) + math.log(7)  # real, real, not real
+    found = losses.joint((one, two, three), (four, five, six))
+    assert found.item() == pytest.approx(with_caption + alone)
+
+
 def test_the_divergence_is_that_of_two_normal_distributions():
     torch.manual_seed(0)
     mean, log_variance = (torch.randn(3, 4, dtype=torch.double, requires_grad=True) for _ in range(2))

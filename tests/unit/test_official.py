@@ -74,7 +74,7 @@ def test_image_encoders_come_back_as_they_were(kind, image_weights):
     assert all(layout.official(layout.key(name)) == name for name in image_weights)
 
 
-STAGED = [kind for kind in official.KINDS if "_NET" in kind]
+STAGED = [kind for kind in official.KINDS if "_NET" in kind and not kind.startswith("stackgan")]
 # Of each project: names in the file of a generator, and of a discriminator for 64 px or more.
 NAMES = {
     "attngan": (
