@@ -109,13 +109,13 @@ def region_attention(words: Tensor, mask: Tensor | None, regions: Tensor, sharpn
     (I, R, C, T), which sums to one over R.
     """
     count, width, length = words.shape
-    flat = words.transpose(0, 1).reshape(width, count * length)
-    scores = (regions.transpose(1, 2) @ flat).unflatten(2, (count, length))
+    flat = words.transpose(1, 2).reshape(count * length, width)
+    scores = (flat @ regions).unflatten(1, (count, length))  # (I, C, T, R): both softmaxes run over whole lines
     if mask is not None:
-        scores = scores.masked_fill(mask, -torch.inf)
-    attention = (sharpness * scores.softmax(dim=3)).softmax(dim=1)
-    contexts = attention.flatten(2).transpose(1, 2) @ regions.transpose(1, 2)
-    return contexts.unflatten(1, (count, length)), attention
+        scores = scores.masked_fill(mask[:, :, None], -torch.inf)
+    attention = (sharpness * scores.softmax(dim=2)).softmax(dim=3)
+    contexts = attention.flatten(1, 2) @ regions.transpose(1, 2)
+    return contexts.unflatten(1, (count, length)), attention.permute(0, 3, 1, 2)
 
 
 def words_similarity(image: ImageFeatures, text: TextFeatures, gammas: Gammas = GAMMAS) -> Tensor:
