@@ -10,6 +10,7 @@ from t2i import config as configs
 from t2i import losses, models
 from t2i.errors import UserError
 from t2i.models.spatial import SpatialMemory, SpatialRefinement, into_cells, out_of_cells, tap_means
+from t2i.text import TextFeatures
 
 GRID, WIDTH, TEXT = 3, 2, 4
 LENGTHS = [3, 1]
@@ -260,3 +261,11 @@ def test_what_cannot_be_built_is_refused(settings, sentence):
     with pytest.raises(UserError) as refused:
         models.from_config(configs.load("mtwig-sdm-gan", "aviary", "smoke", **settings))
     assert str(refused.value) == sentence
+
+
+def test_a_refinement_can_be_counted_on_the_meta_device():
+    with torch.device("meta"):
+        stage = SpatialRefinement(WIDTH, TEXT, residual_blocks=1, heads=2, grid=GRID)
+        text = TextFeatures(torch.empty(1, TEXT, 3), torch.empty(1, TEXT), torch.zeros(1, 3, dtype=torch.bool))
+        refined, attention, likeness = stage(torch.empty(1, WIDTH, 2 * GRID, 2 * GRID), text)
+    assert refined.shape == (1, WIDTH, 4 * GRID, 4 * GRID) and attention.shape[1] == 3 and likeness.shape == ()
