@@ -65,9 +65,11 @@ def kullback_leibler(mean: Tensor, log_variance: Tensor) -> Tensor:
 def redundancy(outputs: Tensor) -> Tensor:
     """How alike the heads of a refinement stage are: the cosine of their mean outputs (T, B, C), summed over pairs of
     heads and averaged over B (MSMT-GAN, equations 20 and 21)."""
-    directions = F.normalize(outputs.float(), dim=2, eps=EPSILON)
-    cosines = torch.einsum("ibc,jbc->ij", directions, directions) / outputs.shape[1]
-    return cosines.triu(diagonal=1).sum()
+    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+    directions = F.normalize(outputs, dim=2, eps=EPSILON)
+    # Without a matrix product, which autocast would round to bfloat16. The square of the sum has each pair twice.
+    twice = directions.sum(dim=0).square() - directions.square().sum(dim=0)
+    return twice.sum(dim=1).mean() / 2
 
 
 def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0) -> Tensor:
@@ -116,13 +118,13 @@ def region_attention(words: Tensor, mask: Tensor | None, regions: Tensor, sharpn
     (I, R, C, T), which sums to one over R.
     """
     count, width, length = words.shape
-    flat = words.transpose(0, 1).reshape(width, count * length)
-    scores = (regions.transpose(1, 2) @ flat).unflatten(2, (count, length))
+    flat = words.transpose(1, 2).reshape(count * length, width)
+    scores = (flat @ regions).unflatten(1, (count, length))  # (I, C, T, R): both softmaxes run over whole lines
     if mask is not None:
-        scores = scores.masked_fill(mask, -torch.inf)
-    attention = (sharpness * scores.softmax(dim=3)).softmax(dim=1)
-    contexts = attention.flatten(2).transpose(1, 2) @ regions.transpose(1, 2)
-    return contexts.unflatten(1, (count, length)), attention
+        scores = scores.masked_fill(mask[:, :, None], -torch.inf)
+    attention = (sharpness * scores.softmax(dim=2)).softmax(dim=3)
+    contexts = attention.flatten(1, 2) @ regions.transpose(1, 2)
+    return contexts.unflatten(1, (count, length)), attention.permute(0, 3, 1, 2)
 
 
 def words_similarity(image: ImageFeatures, text: TextFeatures, gammas: Gammas = GAMMAS) -> Tensor:

@@ -124,6 +124,46 @@ def test_stage_two_takes_its_block_from_stage_one(stage1_folder):
         configs.load("stackgan-cnn", "cub", block="dense")
 
 
+# Epochs (birds, COCO), heads, and the words of a tail, of MSMT-GAN and the rows of its tables 1 and 4.
+MSMT_GAN = {
+    "mtwig-dm-gan": (700, 210, 1, 3),
+    "mtwig-sdm-gan": (700, 210, 1, 3),
+    "msmt-gan": (1000, 210, 6, 3),
+    "ig": (300, 60, 1, 3),
+    "mtwig-ks1": (300, 60, 1, 1),
+    "mtwig-ks2": (300, 60, 1, 2),
+    "mtwig-ks3": (300, 60, 1, 3),
+}
+
+
+@pytest.mark.parametrize("model", MSMT_GAN)
+@pytest.mark.parametrize("dataset", ["cub", "coco"])
+def test_the_paper_values_of_msmt_gan_and_its_ablations(model, dataset):
+    config, coco = configs.PAPER[model, dataset], dataset == "coco"
+    birds, common, heads, kernel = MSMT_GAN[model]
+    assert (config.epochs, config.heads, config.tail_kernel) == (common if coco else birds, heads, kernel)
+    assert (config.generator_width, config.discriminator_width, config.residual_blocks) == (48, 32, 4 if coco else 3)
+    assert (config.kl_weight, config.redundancy_weight, config.damsm_weight) == (1, 0.5, 50 if coco else 5)
+    assert (config.batch_size, config.learning_rate, config.ema_decay) == (20, 2e-4, 0.999)
+    assert (config.damsm_scales, config.mask, config.norm, config.grid) == ("all", "correct", "spectral", 8)
+    assert (config.words, config.captions_per_image) == ((12, 5) if coco else (18, 10))
+    assert config.sizes == ((64, 128, 256) if config.refinements else (64,))  # table 4 is of pictures of 64 px
+
+
+@pytest.mark.parametrize("profile", ["smoke", "cpu", "gpu"])
+def test_every_composition_has_the_profile_of_attngan(profile):
+    """But for what only some have: cells, fewer where the features are small, and a single stage, which draws less."""
+    rows, size = configs.PROFILES[profile], 64 if profile == "gpu" else 16
+    for model, (_, *refinements) in configs.COMPOSITIONS.items():
+        own = {} if refinements else {"image_size": size}
+        if "spatial" in refinements and profile != "gpu":
+            own = {"grid": 4}
+        assert rows[model] == rows["attngan"] | own, model
+        if "spatial" in refinements:
+            config = configs.load(model, "aviary", profile)
+            assert config.sizes[0] // config.grid >= 2  # pixels along a cell's side
+
+
 def test_sizes_follow_the_number_of_stages():
     for refinements, sizes in (((), (64,)), (("memory",), (32, 64)), (("memory",) * 3, (8, 16, 32, 64))):
         assert configs.load("dm-gan", image_size=64, refinements=refinements).sizes == sizes
@@ -150,9 +190,11 @@ def test_a_new_composition_is_one_row(damsm_folder, little_aviary, tmp_path):
     ignored = shutil.ignore_patterns("__pycache__")
     package = shutil.copytree(paths.checkout() / "t2i", tmp_path / "checkout" / "t2i", ignore=ignored)
     table = package / "config" / "papers.py"
-    row = '    "dm-gan": ("memory", "memory"),\n'
+    row = '    "dm-gan": ("sentence", "memory", "memory"),\n'
     assert table.read_text().count(row) == 1
-    table.write_text(table.read_text().replace(row, row + '    "mine": ("attention", "memory", "attention"),\n'))
+    table.write_text(
+        table.read_text().replace(row, row + '    "mine": ("tails", "attention", "memory", "attention"),\n')
+    )
     options = ["--profile", "smoke", "--steps", "1", "--batch-size", "4", "--image-size", "64"]
     where = ["--root", str(little_aviary), "--text-encoder", str(damsm_folder)]
     train = [sys.executable, "-m", "t2i", "train", "--model", "mine", *options, *where]
@@ -163,6 +205,7 @@ def test_a_new_composition_is_one_row(damsm_folder, little_aviary, tmp_path):
     assert state["step"] == 1 and {key[0] for key in state["networks"]["discriminators"]} == set("0123")
     memories = {key.split(".")[1] for key in state["networks"]["generator"] if "response_gate" in key}
     assert memories == {"1"}  # and the stages before and after it are attention
+    assert "initial.ngram.weight" in state["networks"]["generator"]
     assert Image.open(folder / "samples" / "step_0000001.png").width > 6 * 64
 
 

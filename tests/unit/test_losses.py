@@ -63,6 +63,51 @@ def test_the_divergence_is_that_of_two_normal_distributions():
     assert losses.kullback_leibler(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
 
 
+def test_redundancy_is_the_cosine_of_every_pair_of_heads():
+    torch.manual_seed(0)
+    outputs = torch.randn(4, 3, 5, requires_grad=True)  # heads, pictures, channels
+    wanted = 0.0
+    for picture in range(3):
+        for i in range(4):
+            for j in range(i + 1, 4):
+                one, other = outputs[i, picture], outputs[j, picture]
+                wanted = wanted + (one @ other) / (one.square().sum() * other.square().sum()).sqrt() / 3
+    found = losses.redundancy(outputs)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, outputs) for loss in (found, wanted)))
+    torch.testing.assert_close(losses.redundancy(outputs * torch.tensor([1.0, 5.0, 0.1])[:, None]), found)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 6])
+def test_heads_are_alike_between_all_their_pairs_and_half_their_number_below_zero(heads):
+    """|Σ d|² is their number and twice the sum of their cosines, and no square is below zero."""
+    same = torch.randn(1, 2, 4).expand(heads, 2, 4) * torch.arange(1, heads + 1)[:, None, None]
+    assert losses.redundancy(same).item() == pytest.approx(heads * (heads - 1) / 2, rel=1e-6)
+    angles = 2 * math.pi * torch.arange(heads)[:, None, None] / heads
+    spread = torch.cat([angles.cos(), angles.sin()], dim=2)  # as far apart as they can be
+    assert losses.redundancy(spread).item() == pytest.approx(-heads / 2 if heads > 1 else 0, abs=1e-6)
+    torch.manual_seed(0)
+    drawn = [losses.redundancy(torch.randn(heads, 2, 2)).item() for _ in range(50)]
+    assert all(-heads / 2 - 1e-5 <= value <= heads * (heads - 1) / 2 + 1e-5 for value in drawn)
+
+
+def test_redundancy_is_computed_in_float32_whatever_the_networks_precision():
+    torch.manual_seed(0)
+    outputs = torch.randn(6, 4, 8).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = losses.redundancy(outputs)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, losses.redundancy(outputs.float()))
+
+
+def test_a_head_without_output_is_like_none():
+    outputs = torch.zeros(3, 2, 4)
+    outputs[0] = 1
+    outputs.requires_grad_()
+    assert losses.redundancy(outputs) == 0
+    assert torch.autograd.grad(losses.redundancy(outputs), outputs)[0].isfinite().all()
+
+
 def test_joint_embedding_against_a_loop_over_pairs():
     torch.manual_seed(0)
     images, texts = torch.randn(4, 5, dtype=torch.double), torch.randn(4, 5, dtype=torch.double)

@@ -1,12 +1,13 @@
 """The shared pieces: the fast doubling against the plain one, spectral norm against the recipe of its paper."""
 
 import pytest
+import slow
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from t2i.models.blocks import SpectralConv2d, UpConv2d, doublings, gated_residual, image_head, up_block
+from t2i.models.blocks import Fusion, SpectralConv2d, UpConv2d, doublings, gated_residual, image_head, up_block
 
 
 def both_ways(conv: UpConv2d, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
@@ -64,6 +65,21 @@ def test_a_gated_residual_adds_and_leaves_the_sum_alone():
 def test_a_head_gives_a_picture():
     picture = image_head(4)(50 * torch.randn(2, 4, 6, 6))
     assert picture.shape == (2, 3, 6, 6) and picture.abs().max() <= 1 and picture.abs().max() > 0.99
+
+
+def test_two_pictures_are_fused_pixel_by_pixel():
+    fusion, (a, b) = slow.lively(Fusion(3)), slow.leaves((2, 3, 2, 4), (2, 3, 2, 4))
+    found, wanted = fusion(a, b), torch.stack([slow.fuse(*pair, fusion) for pair in zip(a, b, strict=True)])
+    torch.testing.assert_close(found, wanted)
+    slow.assert_same_gradients([found], [wanted], [a, b, *fusion.parameters()])
+    torch.testing.assert_close(fusion(a, a), a)
+
+
+def test_an_open_gate_keeps_the_first_of_two_and_a_closed_one_the_second():
+    fusion, (a, b) = slow.lively(Fusion(3)), slow.leaves((2, 3, 2, 4), (2, 3, 2, 4))
+    for bias, kept in ((100.0, a), (-100.0, b)):
+        fusion.gate.bias.data.fill_(bias)
+        torch.testing.assert_close(fusion(a, b), kept)
 
 
 def slow_spectral(conv: SpectralConv2d, u: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, ...]:

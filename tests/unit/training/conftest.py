@@ -1,0 +1,18 @@
+"""A recipe of a multi-stage model, before it is trained."""
+
+import pytest
+
+from t2i import data, device
+from t2i.training.multi_stage import MultiStage
+
+
+@pytest.fixture
+def recipe(tiny_stages):
+    """``recipe(model, **overrides)`` is a recipe before its first step, the same whenever it is made."""
+
+    def build(model: str = "attngan", **overrides) -> MultiStage:
+        config = tiny_stages(model, **overrides)
+        device.seed_step(0, -1)
+        return MultiStage(config, data.read(config.dataset, config.root).sound(), device.start("cpu"))
+
+    return build

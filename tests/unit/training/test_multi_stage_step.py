@@ -1,0 +1,148 @@
+"""One training step of the multi-stage models against the published one, and the terms that it adds up."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from t2i import losses
+from t2i.models.blocks import SpectralConv2d
+from t2i.text import ImageFeatures
+from t2i.training.multi_stage import MultiStage, generator_terms
+
+
+def text_of(made: MultiStage, batch):
+    with torch.no_grad():
+        return made.text(batch.captions, batch.lengths)
+
+
+def official_step(generator, judges, adams, text, batch, image_encoder, config):
+    """The step as the official trainer has it, with an Adam for each discriminator; the losses as plain formulas.
+
+    MSMT-GAN's differs in two things (its equation 19): every picture is matched with its text, and the heads' likeness
+    is a loss.
+    """
+
+    def entropy(logits, label):
+        return nn.functional.binary_cross_entropy(logits.sigmoid(), torch.full_like(logits, label))
+
+    made = generator(batch.noise, text, batch.eps)
+    for judge, adam, real, fake in zip(judges, adams[1:], batch.images, made.images, strict=True):
+        adam.zero_grad()
+        real, fake = judge.features(real), judge.features(fake.detach())
+        right, fitting = judge.conditional(real, text.sentence), judge.conditional(fake, text.sentence)
+        wrong = judge.conditional(real[:-1], text.sentence[1:])
+        called_real = entropy(judge.unconditional(real), 1.0) + entropy(right, 1.0)
+        called_fake = entropy(judge.unconditional(fake), 0.0) + entropy(fitting, 0.0) + entropy(wrong, 0.0)
+        (called_real / 2 + called_fake / 3).backward()
+        adam.step()
+    adams[0].zero_grad()
+    loss = losses.kullback_leibler(made.mean, made.log_variance)
+    for judge, fake in zip(judges, made.images, strict=True):
+        features = judge.features(fake)
+        loss = loss + entropy(judge.conditional(features, text.sentence), 1.0)
+        loss = loss + entropy(judge.unconditional(features), 1.0)
+    for image in made.images if config.model == "msmt-gan" else made.images[-1:]:
+        loss = loss + config.damsm_weight * sum(losses.damsm(image_encoder(image), text, batch.classes))
+    (loss + 0.5 * made.penalty).backward()
+    adams[0].step()
+
+
+def apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """The length of the difference, relative to that of the two."""
+    return ((found - wanted).norm() / (wanted.norm() + 1e-9)).item()
+
+
+@pytest.mark.parametrize("model", ["attngan", "dm-gan", "msmt-gan"])
+def test_a_step_is_the_official_one(recipe, model):
+    """At a rate at which it shows that the generator is judged by discriminators that have just been updated."""
+    made = recipe(model, learning_rate=2e-3)
+    names = "generator", "discriminators"
+    networks = copy.deepcopy([made.networks[name] for name in names])
+    adams = [torch.optim.Adam(n.parameters(), lr=2e-3, betas=(0.5, 0.999)) for n in (networks[0], *networks[1])]
+    for number in range(2):
+        batch = made.batch(number)
+        official_step(*networks, adams, text_of(made, batch), batch, made.judge_of_words, made.config)
+        made.train_step(batch, number)
+        for name, network in zip(names, networks, strict=True):
+            for (key, found), wanted in zip(made.networks[name].named_parameters(), network.parameters(), strict=True):
+                if ".memories." in key and key.endswith(".key.bias"):
+                    continue  # its gradient is zero but for rounding
+                assert apart(found, wanted) < 5e-3, key
+                if name == "generator":  # the official discriminators also collect gradients in the generator's step
+                    assert apart(found.grad, wanted.grad) < 5e-3, key
+
+
+def test_spectral_norm_iterates_three_times_a_step_and_four_where_pairs_are_judged(recipe):
+    made, passes = recipe("dm-gan"), {}
+    for name, module in made.networks["discriminators"].named_modules():
+        if isinstance(module, SpectralConv2d):
+            module.register_forward_hook(lambda *_, name=name: passes.update({name: passes.get(name, 0) + 1}))
+    made.train_step(made.batch(0), 0)
+    assert {name: count for name, count in passes.items() if "tower" in name and count != 3} == {}
+    assert [count for name, count in passes.items() if "joint" in name] == [4, 4, 4]
+
+
+def test_the_generator_s_step_leaves_no_gradient_in_the_judges(recipe, monkeypatch):
+    made, seen = recipe(), {}
+    original = MultiStage.update
+
+    def update(self, name, loss):
+        if name == "generator":
+            for parameter in self.judges.parameters():
+                parameter.grad = None
+        original(self, name, loss)
+        seen[name] = [parameter.grad for parameter in self.networks[name].parameters()]
+        seen[f"{name}'s judges"] = [
+            p.grad for network in (self.judges, self.judge_of_words) for p in network.parameters()
+        ]
+
+    monkeypatch.setattr(MultiStage, "update", update)
+    made.train_step(made.batch(0), 0)
+    assert set(seen["generator's judges"]) == {None}
+    assert all(g is not None and g.any() for name in ("generator", "discriminators") for g in seen[name])
+    assert all(p.requires_grad for p in made.judges.parameters())
+
+
+def test_words_may_be_sought_at_every_size(recipe):
+    made = recipe()
+    batch = made.batch(0)
+    text = text_of(made, batch)
+    pictures = made.generator(batch.noise, text, batch.eps)
+
+    def terms(**settings):
+        config = made.config.__class__(**made.config.to_dict() | settings)
+        return generator_terms(config, made.judges, made.judge_of_words, pictures, text, batch.classes)
+
+    last, every = terms(), terms(damsm_scales="all")
+    each = [losses.damsm(ImageFeatures(*made.judge_of_words(i)), text, batch.classes) for i in pictures.images]
+    for name, parts in (("words", slice(0, 2)), ("sentence", slice(2, 4))):
+        torch.testing.assert_close(last[name], 5 * sum(each[-1][parts]))
+        torch.testing.assert_close(every[name], 5 * sum(sum(one[parts]) for one in each))
+    assert last.keys() == every.keys() == {"adversarial", "words", "sentence", "kl"}
+    torch.testing.assert_close(terms(objective="paper")["adversarial"], last["adversarial"] / 2)
+    torch.testing.assert_close(terms(kl_weight=2.0)["kl"], 2 * losses.kullback_leibler(*pictures[2:4]))
+    sharper = losses.Gammas(1.0, 2.0, 3.0)
+    wanted = losses.damsm(ImageFeatures(*made.judge_of_words(pictures.images[-1])), text, batch.classes, sharper)
+    found = terms(gamma_attention=1.0, gamma_words=2.0, gamma_matching=3.0, damsm_weight=1.0)
+    torch.testing.assert_close(found["words"] + found["sentence"], sum(wanted))
+
+
+def test_msmt_gan_s_heads_have_a_term_of_their_own(recipe):
+    made = recipe("msmt-gan")
+    batch = made.batch(0)
+    text = text_of(made, batch)
+    pictures = made.generator(batch.noise, text, batch.eps)
+
+    def terms(**settings):
+        config = made.config.__class__(**made.config.to_dict() | settings)
+        return generator_terms(config, made.judges, made.judge_of_words, pictures, text, batch.classes)
+
+    published, none = terms(), terms(redundancy_weight=0.0)
+    assert published.keys() == {"adversarial", "words", "sentence", "kl", "redundancy"} and none["redundancy"] == 0
+    torch.testing.assert_close(published["redundancy"], 0.5 * pictures.penalty)
+    made.train_step(batch, 0)
+    gradients = [p.grad for stage in made.networks["generator"].refinements for p in stage.memories.parameters()]
+    assert len(gradients) == 2 * 6 * 16 and all(g is not None for g in gradients)
+    assert "redundancy" not in recipe("dm-gan").train_step(batch, 0)
