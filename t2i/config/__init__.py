@@ -40,6 +40,7 @@ __all__ = [
     "StackGanTreeConfig",
     "difference",
     "from_dict",
+    "given_root",
     "load",
 ]
 
@@ -65,7 +66,13 @@ _CHOICES = {
 def _default_root(dataset: str, image_size: int) -> str:
     """``$T2I_DATA/<dataset>``; Aviary is drawn at 128 px, or in another folder at 256 px where more is asked for."""
     large = dataset == "aviary" and image_size > 64
-    return str(paths.data_root() / (f"{dataset}-256" if large else dataset))
+    return str((paths.data_root() / (f"{dataset}-256" if large else dataset)).resolve())
+
+
+def given_root(config: Config) -> str:
+    """The root to train another model of the same data with: that of ``config``, or none where it is the default, for
+    Aviary may be drawn at another size for the other model (the birds are the same)."""
+    return "" if config.root == _default_root(config.dataset, config.image_size) else config.root
 
 
 def load(model: str, dataset: str = "aviary", profile: str = "paper", **overrides) -> Config:

@@ -28,6 +28,6 @@ def encoder_run(config: Config, saved: dict | None = None) -> Run:
         raise UserError(problem, f"Name the folder of a {wanted} run.")
     if run:
         return run
-    shared = {"root": config.root, "seed": config.seed, "device": config.device}
+    shared = {"root": configs.given_root(config), "seed": config.seed, "device": config.device}
     with torch.random.fork_rng(devices=[]):  # the GAN begins alike whether its encoder is trained here or was before
         return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))

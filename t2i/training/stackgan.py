@@ -127,7 +127,8 @@ def stage1_run(config: configs.StackGanStage2Config) -> Run:
     if run:
         found = run.config
     else:
-        shared = {name: getattr(config, name) for name in ("root", "seed", "device", "text_encoder")}
+        shared = {name: getattr(config, name) for name in ("seed", "device", "text_encoder")}
+        shared["root"] = configs.given_root(config)
         found = configs.load(config.stage1, config.dataset, config.profile, **shared)
     _check_stage1(config, found, run.directory if run else config.stage1)
     if run:

@@ -21,6 +21,7 @@ TRAINED = {  # lesson: the run that it must leave
     "02_char_cnn_rnn": "char-cnn-rnn",
     "03_damsm": "damsm",
     "04_gan_cls": "gan-cls",
+    "05_stackgan": "stackgan-stage2",
     "06_attngan": "attngan",
     "07_dmgan": "dm-gan",
     "08_hybrids": "attndm-gan",

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -268,3 +269,13 @@ def test_roots_follow_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("T2I_DATA", str(tmp_path))
     assert configs.load("gan-cls", "cub", "smoke").root == str(tmp_path / "cub")
     assert configs.load("gan-cls", "aviary", "cpu", image_size=256).root == str(tmp_path / "aviary-256")
+
+
+def test_a_default_root_is_not_handed_on(tmp_path, monkeypatch):
+    """Stage-II is trained on larger drawings than its Stage-I, of the same birds."""
+    monkeypatch.setenv("T2I_DATA", str(tmp_path))
+    large, small = (configs.load("stackgan-stage2", "aviary", "gpu"), configs.load("stackgan-res", "aviary", "gpu"))
+    assert (Path(large.root).name, Path(small.root).name) == ("aviary-256", "aviary")
+    assert configs.load("stackgan-res", "aviary", "gpu", root=configs.given_root(large)).root == small.root
+    own = configs.load("stackgan-stage2", "aviary", "gpu", root=str(tmp_path / "mine"))
+    assert configs.given_root(own) == own.root == str(tmp_path / "mine")
