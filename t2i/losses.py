@@ -1,4 +1,4 @@
-"""The losses of the course, as pure functions of tensors."""
+"""The losses of the course, as pure functions of tensors; all compute in float32 at least, whatever they are given."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,17 +12,22 @@ from t2i.text import ImageFeatures, TextFeatures
 EPSILON = 1e-8  # under the norms of a cosine, as in the official code
 
 
+def full(x: Tensor) -> Tensor:
+    """``x`` in float32, or in float64 if it is: what comes from a network in half precision is promoted."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def real(logits: Tensor, weight: Tensor | None = None) -> Tensor:
     """−log D: the cross entropy of logits (B,) against the label "real", averaged over the batch.
 
     ``weight`` (B,) scales the samples; the mean is still over B.
     """
-    return F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits), weight)
+    return F.binary_cross_entropy_with_logits(full(logits), torch.ones_like(full(logits)), weight)
 
 
 def fake(logits: Tensor) -> Tensor:
     """−log(1 − D): the cross entropy of logits (B,) against the label "fake"."""
-    return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
+    return F.binary_cross_entropy_with_logits(full(logits), torch.zeros_like(full(logits)))
 
 
 def matching_aware(real_right: Tensor, real_wrong: Tensor, fake_right: Tensor, wrong_weight: float = 0.5) -> Tensor:
@@ -59,14 +64,14 @@ def joint(conditional: Sequence[Tensor], unconditional: Sequence[Tensor]) -> Ten
 
 def kullback_leibler(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(μ, σ²) ‖ N(0, 1)) of the conditioning augmentation, (B, C) each, averaged over B and C."""
+    mean, log_variance = full(mean), full(log_variance)
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
 
 
 def redundancy(outputs: Tensor) -> Tensor:
     """How alike the heads of a refinement stage are: the cosine of their mean outputs (T, B, C), summed over pairs of
     heads and averaged over B (MSMT-GAN, equations 20 and 21)."""
-    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-    directions = F.normalize(outputs, dim=2, eps=EPSILON)
+    directions = F.normalize(full(outputs), dim=2, eps=EPSILON)
     # Without a matrix product, which autocast would round to bfloat16. The square of the sum has each pair twice.
     twice = directions.sum(dim=0).square() - directions.square().sum(dim=0)
     return twice.sum(dim=1).mean() / 2
@@ -79,7 +84,7 @@ def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0) -> Tenso
     another class that comes within ``margin`` of the right one costs the difference, and so does every such image;
     the sum is divided by B², as the authors' code does.
     """
-    scores = images @ texts.T  # (image, text)
+    scores = full(images) @ full(texts).T  # (image, text)
     right = scores.diagonal()
     other = ~torch.eye(len(scores), dtype=torch.bool, device=scores.device)
     by_image = (margin + scores - right[:, None]).clamp(min=0)[other].sum()
@@ -132,8 +137,8 @@ def words_similarity(image: ImageFeatures, text: TextFeatures, gammas: Gammas = 
 
     AttnGAN's equation 10 divides this by γ₂; the official code, and so every released weight, does not.
     """
-    contexts, _ = region_attention(text.words, text.mask, image.regions.flatten(2), gammas.attention)
-    words = text.words.transpose(1, 2)  # (C, T, D)
+    contexts, _ = region_attention(full(text.words), text.mask, full(image.regions).flatten(2), gammas.attention)
+    words = full(text.words).transpose(1, 2)  # (C, T, D)
     norms = words.norm(dim=-1) * contexts.norm(dim=-1)
     cosines = gammas.words * (words * contexts).sum(dim=-1) / norms.clamp(min=EPSILON)
     if text.mask is not None:
@@ -143,8 +148,9 @@ def words_similarity(image: ImageFeatures, text: TextFeatures, gammas: Gammas = 
 
 def sentence_similarity(image: ImageFeatures, text: TextFeatures) -> Tensor:
     """The cosine between the code of each image and each sentence: (I, C)."""
-    norms = image.code.norm(dim=1)[:, None] * text.sentence.norm(dim=1)
-    return image.code @ text.sentence.T / norms.clamp(min=EPSILON)
+    code, sentence = full(image.code), full(text.sentence)
+    norms = code.norm(dim=1)[:, None] * sentence.norm(dim=1)
+    return code @ sentence.T / norms.clamp(min=EPSILON)
 
 
 def matching(similarity: Tensor, classes: Tensor | None, sharpness: float) -> tuple[Tensor, Tensor]:
@@ -163,5 +169,6 @@ def matching(similarity: Tensor, classes: Tensor | None, sharpness: float) -> tu
 
 def damsm(image: ImageFeatures, text: TextFeatures, classes: Tensor | None = None, gammas: Gammas = GAMMAS) -> Matching:
     """The four terms of DAMSM over a batch of pairs; their sum is its loss."""
-    by_words = matching(words_similarity(image, text, gammas), classes, gammas.matching)
-    return Matching(*by_words, *matching(sentence_similarity(image, text), classes, gammas.matching))
+    with torch.autocast(image.code.device.type, enabled=False):  # the gammas stand in exponents
+        by_words = matching(words_similarity(image, text, gammas), classes, gammas.matching)
+        return Matching(*by_words, *matching(sentence_similarity(image, text), classes, gammas.matching))

@@ -73,7 +73,6 @@ class SpatialMemory(nn.Module):
     """
 
     fast = True
-    worth_it = 8  # pixels along a side of a cell
 
     def __init__(self, width: int, text_size: int):
         super().__init__()
@@ -97,12 +96,11 @@ class SpatialMemory(nn.Module):
         for each pixel (B, width, s, s).
 
         The first two are means of a convolution's output. It is linear, so it may as well be applied to the means of
-        its input: that spares two of three convolutions of the whole picture. Cells of a few pixels take the plain way,
-        which is as quick there, and so does ``fast = False``.
+        its input: that spares two of three convolutions of the whole picture. ``fast = False`` takes the plain way.
         """
         by_pixel = self.ask_by_pixel(features)
         cell = features.shape[2] // grid
-        if not self.fast or cell < self.worth_it:
+        if not self.fast:
             return (
                 self.ask_globally(features).mean(dim=(2, 3)),
                 F.avg_pool2d(self.ask_by_cell(features), cell),

@@ -23,10 +23,6 @@ class TextFeatures(NamedTuple):
     def to(self, device) -> "TextFeatures":
         return TextFeatures(*(None if part is None else part.to(device) for part in self))
 
-    def float(self) -> "TextFeatures":
-        """In float32, in which losses are computed whatever the networks' precision."""
-        return TextFeatures(None if self.words is None else self.words.float(), self.sentence.float(), self.mask)
-
 
 class ImageFeatures(NamedTuple):
     """A batch of images as DAMSM sees them: ``regions`` (B, 256, 17, 17) and one ``code`` (B, 256) for the whole."""

@@ -53,7 +53,7 @@ class CharCnnRnnRecipe(Recipe):
         self.set_learning_rate(self.config.learning_rate * self.config.decay_per_epoch ** (step // self.classes))
         symbols, images = (part.to(self.fabric.device) for part in batch)
         texts = self.encoder(symbols)
-        loss = losses.joint_embedding(images, texts.float())
+        loss = losses.joint_embedding(images, texts)
         self.update("encoder", loss)
         right = (images @ texts.float().T).argmax(dim=1) == torch.arange(len(texts), device=texts.device)
         return {"loss": loss, "batch_accuracy": right.float().mean()}

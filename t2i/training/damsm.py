@@ -78,8 +78,8 @@ class Damsm(Recipe):
         self.set_learning_rate(learning_rate(self.config, step // self.steps_per_epoch))
         images, captions, classes = (self.to_device(x) for x in (batch.images, batch.captions, batch.classes))
         terms = losses.damsm(
-            ImageFeatures(*(part.float() for part in self.image(images))),
-            self.text(captions, batch.lengths).float(),
+            ImageFeatures(*self.image(images)),
+            self.text(captions, batch.lengths),
             classes if self.config.class_mask else None,
             self.gammas,
         )

@@ -70,7 +70,7 @@ class GanCls(SentenceGan):
 
         with frozen(self.judge), self.fabric.autocast():
             logits = self.judge(self._draw(batch.g_noise, batch.g_sentence), batch.g_sentence)
-        g_loss = losses.real(logits.float(), batch.g_weight)
+        g_loss = losses.real(logits, batch.g_weight)
         self.update("generator", g_loss)
         scores = {"real": d_real, "wrong": d_wrong, "fake": d_fake}
         return {"d_loss": d_loss, "g_loss": g_loss} | {

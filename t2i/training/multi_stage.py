@@ -141,7 +141,7 @@ def discriminator_loss(
     right, fake_right = judge.conditional(real, sentence), judge.conditional(fake, sentence)
     wrong = judge.conditional(real[:-1], sentence[1:])
     logits = judge.unconditional(real), right, judge.unconditional(fake), fake_right, wrong
-    return losses.two_headed(*(part.float() for part in logits), objective=objective)
+    return losses.two_headed(*logits, objective=objective)
 
 
 def generator_terms(
@@ -155,13 +155,12 @@ def generator_terms(
     for judge, image in zip(judges, made.images, strict=True):
         features = judge.features(image)
         for logits in (judge.conditional(features, text.sentence), judge.unconditional(features)):
-            adversarial = adversarial + half * losses.real(logits.float())
+            adversarial = adversarial + half * losses.real(logits)
     for image in made.images if config.damsm_scales == "all" else made.images[-1:]:
-        seen = ImageFeatures(*(part.float() for part in image_encoder(image)))
-        matching = losses.damsm(seen, text.float(), classes, gammas)
+        matching = losses.damsm(ImageFeatures(*image_encoder(image)), text, classes, gammas)
         words = words + config.damsm_weight * (matching.words_captions + matching.words_images)
         sentence = sentence + config.damsm_weight * (matching.sentence_captions + matching.sentence_images)
-    divergence = config.kl_weight * losses.kullback_leibler(made.mean.float(), made.log_variance.float())
+    divergence = config.kl_weight * losses.kullback_leibler(made.mean, made.log_variance)
     terms = {"adversarial": adversarial, "words": words, "sentence": sentence, "kl": divergence}
     own = {"redundancy": config.redundancy_weight * made.penalty} if isinstance(made.penalty, Tensor) else {}
     return terms | own

@@ -99,19 +99,19 @@ def discriminator_loss(judge: nn.Module, real: Tensor, fake: Tensor, mean: Tenso
     right, wrong = judge.conditional(real, mean), judge.conditional(real[:-1], mean[1:])
     fitting = judge.conditional(fake, mean)
     if judge.unconditional is None:
-        return losses.matching_aware(right.float(), wrong.float(), fitting.float())
+        return losses.matching_aware(right, wrong, fitting)
     logits = judge.unconditional(real), right, judge.unconditional(fake), fitting, wrong
-    return losses.two_headed(*(part.float() for part in logits))
+    return losses.two_headed(*logits)
 
 
 def generator_terms(judge: nn.Module, made: Generated, kl_weight: float) -> dict[str, Tensor]:
     """What G minimises: to be called real, with its caption and, where there is a head for it, alone; and the
     divergence of the conditioning augmentation, all that teaches μ besides the picture (D's is detached)."""
     features = judge.features(made.images[-1])
-    adversarial = losses.real(judge.conditional(features, made.mean.detach()).float())
+    adversarial = losses.real(judge.conditional(features, made.mean.detach()))
     if judge.unconditional is not None:
-        adversarial = adversarial + losses.real(judge.unconditional(features).float())
-    divergence = kl_weight * losses.kullback_leibler(made.mean.float(), made.log_variance.float())
+        adversarial = adversarial + losses.real(judge.unconditional(features))
+    divergence = kl_weight * losses.kullback_leibler(made.mean, made.log_variance)
     return {"adversarial": adversarial, "kl": divergence}
 
 

@@ -252,3 +252,25 @@ def test_a_zero_vector_has_cosine_zero():
     image = ImageFeatures(None, torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
     text = TextFeatures(None, torch.tensor([[1.0, 0.0], [0.0, 0.0]]), None)
     torch.testing.assert_close(losses.sentence_similarity(image, text), torch.tensor([[0.0, 0.0], [0.6, 0.0]]))
+
+
+def test_half_precision_is_promoted_and_float64_kept():
+    """Under autocast, too, where matrix products would be rounded."""
+    draws = torch.Generator().manual_seed(0)
+    image = ImageFeatures(torch.randn(3, 8, 4, 4, generator=draws), torch.randn(3, 8, generator=draws))
+    text = TextFeatures(torch.randn(3, 8, 5, generator=draws), torch.randn(3, 8, generator=draws), None)
+
+    def every(kind):
+        seen, read = (type(x)(*(None if part is None else part.to(kind) for part in x)) for x in (image, text))
+        code, sentence = seen.code, read.sentence
+        pairs = losses.joint_embedding(code, sentence), losses.kullback_leibler(code, sentence)
+        alone = losses.real(code[0]), losses.fake(code[0]), losses.redundancy(read.words.transpose(1, 2))
+        return torch.stack([*pairs, *alone, *losses.damsm(seen, read)])
+
+    assert every(torch.float64).dtype == torch.float64 and every(torch.float32).dtype == torch.float32
+    torch.testing.assert_close(every(torch.float64).float(), every(torch.float32))
+    low = every(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(every(torch.bfloat16)[2:], low[2:], rtol=0, atol=0)
+    image, text = (type(x)(*(None if part is None else part.bfloat16() for part in x)) for x in (image, text))
+    torch.testing.assert_close(every(torch.float32), low, rtol=0, atol=0)

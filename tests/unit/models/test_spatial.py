@@ -128,7 +128,7 @@ def test_slots_are_their_equations():
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_query_has_three_parts(pixels, fast):
     memory, (features, _) = a_memory(), given(pixels)
-    memory.fast, memory.worth_it, side = fast, 1, GRID * pixels
+    memory.fast, side = fast, GRID * pixels
     asked = memory.ask_globally, memory.ask_by_cell, memory.ask_by_pixel
     whole, grid, local = (slow.conv3(features, part.weight, part.bias) for part in asked)
     globally = torch.stack([mean_of(part, range(side), range(side)) for part in whole])

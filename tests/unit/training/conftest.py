@@ -1,6 +1,7 @@
 """A recipe of a multi-stage model, before it is trained."""
 
 import pytest
+import torch
 
 from t2i import data, device
 from t2i.training.multi_stage import MultiStage
@@ -16,3 +17,15 @@ def recipe(tiny_stages):
         return MultiStage(config, data.read(config.dataset, config.root).sound(), device.start("cpu"))
 
     return build
+
+
+@pytest.fixture
+def double():
+    """``double(batch)`` is the batch with its floating-point tensors in float64."""
+
+    def convert(value):
+        if isinstance(value, torch.Tensor):
+            return value.double() if value.is_floating_point() else value
+        return [convert(part) for part in value] if isinstance(value, list) else type(value)(*map(convert, value))
+
+    return convert
