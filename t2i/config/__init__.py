@@ -5,6 +5,7 @@ every size, and :func:`difference` shows a reader exactly what was scaled.
 """
 
 import json
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -62,6 +63,10 @@ _CHOICES = {
     "block": ("plain", "residual", "squeeze"),
 }
 
+# The least that a number may be.
+_LEAST = {"image_size": 1, "batch_size": 1, "steps": 0, "epochs": 1, "seed": 0, "log_every": 1, "sample_every": 1}
+_LEAST |= {"checkpoint_every": 1, "generator_width": 1, "discriminator_width": 1, "trunk_width": 1, "trials": 1}
+
 
 def _default_root(dataset: str, image_size: int) -> str:
     """``$T2I_DATA/<dataset>``; Aviary is drawn at 128 px, or in another folder at 256 px where more is asked for."""
@@ -99,6 +104,7 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     for name, choices in _CHOICES.items():
         if name in names:
             _known(name.replace("_", " "), getattr(config, name), choices)
+    _check_numbers(config)
     if isinstance(config, GanClsConfig | MultiStageConfig | StackGanConfig | StackGanTreeConfig):
         _check_size(config)
     root = config.root or _default_root(config.dataset, config.image_size)
@@ -131,6 +137,14 @@ def _of_stage1(stage1: str) -> dict:
         problem = f"{stage1} is no Stage-I: neither one of {', '.join(STAGE_ONE)} nor the folder of a run of one"
         raise UserError(problem, "Name one of them with --stage1.")
     return {name: settings[name] for name in ("block", "text_encoder")}
+
+
+def _check_numbers(config: Config) -> None:
+    for name, least in _LEAST.items():
+        if getattr(config, name, least) < least:
+            raise UserError(f"{name} is {getattr(config, name)}", f"Give a number from {least} on.")
+    if not 0 < config.learning_rate < math.inf:
+        raise UserError(f"learning_rate is {config.learning_rate}", "Give a number above 0, such as 0.0002.")
 
 
 def _check_size(config: Config) -> None:

@@ -147,15 +147,15 @@ _STACKS: dict[str, dict[str, dict]] = {
     "cpu": {
         "stage1": dict(
             image_size=16,
-            batch_size=32,
-            steps=1500,
-            learning_rate=1e-3,
+            batch_size=16,
+            steps=2800,
+            learning_rate=3e-4,
             kl_weight=0.05,
-            generator_width=16,
-            discriminator_width=16,
-            ema_decay=0.995,
+            generator_width=24,
+            discriminator_width=8,
+            ema_decay=0.998,
             log_every=100,
-            sample_every=600,
+            sample_every=700,
             evaluation_protocol="fid2k-aviarynet1",
         ),
         "stackgan-stage2": dict(

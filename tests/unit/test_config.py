@@ -258,6 +258,23 @@ def test_unknown_choices_are_refused(setting, sentence):
     assert str(refused.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"batch_size": 0}, "batch_size is 0. Give a number from 1 on."),
+        ({"steps": -5}, "steps is -5. Give a number from 0 on."),
+        ({"sample_every": 0}, "sample_every is 0. Give a number from 1 on."),
+        ({"seed": -1}, "seed is -1. Give a number from 0 on."),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0. Give a number above 0, such as 0.0002."),
+        ({"learning_rate": float("nan")}, "learning_rate is nan. Give a number above 0, such as 0.0002."),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(setting, sentence):
+    with pytest.raises(UserError) as refused:
+        configs.load("gan-cls", "aviary", "smoke", **setting)
+    assert str(refused.value) == sentence
+
+
 def test_a_folder_gives_its_name_to_the_run(tmp_path):
     (tmp_path / "boats").mkdir()
     config = configs.load("gan-cls", str(tmp_path / "boats"), "smoke")
