@@ -14,181 +14,83 @@ SCALE_KNOBS = frozenset({
 })
 # fmt: on
 
-_LITTLE = dict(images_per_class=8, log_every=10, sample_every=1000, checkpoint_every=1000)
-PROFILES: dict[str, dict[str, dict]] = {
+_SMOKE = dict(images_per_class=8, log_every=10, sample_every=1000, checkpoint_every=1000)
+_SMOKE_GAN = _SMOKE | dict(ema_decay=0.9, evaluation_protocol="fid200-aviarynet1")
+_CPU_GAN = dict(evaluation_protocol="fid2k-aviarynet1")
+_CPU_STAGES = _CPU_GAN | dict(batch_size=16, steps=800, ema_decay=0.995, log_every=25, sample_every=200)
+_GPU_GAN = dict(evaluation_protocol="fid2k-aviarynet1")
+
+# "stages" stands for every row of ``COMPOSITIONS``, "stage1" for StackGAN's three Stage-I networks.
+# fmt: off
+_FAMILIES: dict[str, dict[str, dict]] = {
     "smoke": {
-        "char-cnn-rnn": dict(
-            _LITTLE, image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1"
+        "char-cnn-rnn": _SMOKE | dict(
+            image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1"
         ),
-        "damsm": dict(
-            _LITTLE | dict(sample_every=10),
-            image_size=32,
-            batch_size=16,
-            steps=40,
-            trunk="small",
-            trunk_width=16,
-            trials=200,
+        "damsm": _SMOKE | dict(
+            image_size=32, batch_size=16, steps=40, trunk="small", trunk_width=16, trials=200, sample_every=10
         ),
-        "gan-cls": dict(
-            _LITTLE,
-            image_size=32,
-            batch_size=16,
-            steps=30,
-            generator_width=16,
-            discriminator_width=16,
-            ema_decay=0.9,
-            evaluation_protocol="fid200-aviarynet1",
+        "gan-cls": _SMOKE_GAN | dict(
+            image_size=32, batch_size=16, steps=30, generator_width=16, discriminator_width=16
         ),
-        "attngan": dict(
-            _LITTLE,
-            image_size=32,
-            batch_size=8,
-            steps=20,
-            generator_width=8,
-            discriminator_width=4,
-            ema_decay=0.9,
-            evaluation_protocol="fid200-aviarynet1",
+        "stage1": _SMOKE_GAN | dict(image_size=16, batch_size=16, steps=30, generator_width=8, discriminator_width=8),
+        "stackgan-stage2": _SMOKE_GAN | dict(
+            image_size=64, batch_size=8, steps=20, generator_width=8, discriminator_width=4
         ),
+        "stackgan2": _SMOKE_GAN | dict(
+            image_size=32, batch_size=8, steps=20, generator_width=16, discriminator_width=4
+        ),
+        "stages": _SMOKE_GAN | dict(image_size=32, batch_size=8, steps=20, generator_width=8, discriminator_width=4),
     },
     "cpu": {
         "char-cnn-rnn": dict(
             image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
         ),
         "damsm": dict(
-            image_size=32,
-            batch_size=16,
-            steps=1700,
-            learning_rate=5e-4,
-            trunk="small",
-            log_every=25,
-            sample_every=100,
-            trials=3000,
+            image_size=32, batch_size=16, steps=1700, learning_rate=5e-4, trunk="small", trials=3000,
+            log_every=25, sample_every=100,
         ),
-        "gan-cls": dict(
-            image_size=32,
-            batch_size=16,
-            steps=2400,
-            learning_rate=3e-4,
-            captions_averaged=1,
-            generator_width=32,
-            discriminator_width=24,
-            ema_decay=0.998,
-            log_every=100,
-            sample_every=600,
-            evaluation_protocol="fid2k-aviarynet1",
+        "gan-cls": _CPU_GAN | dict(
+            image_size=32, batch_size=16, steps=2400, learning_rate=3e-4, captions_averaged=1, generator_width=32,
+            discriminator_width=24, ema_decay=0.998, log_every=100, sample_every=600,
         ),
-        "attngan": dict(
-            image_size=32,
-            batch_size=16,
-            steps=800,
-            learning_rate=6e-4,
-            generator_width=32,
-            discriminator_width=16,
-            ema_decay=0.995,
-            log_every=25,
-            sample_every=200,
-            evaluation_protocol="fid2k-aviarynet1",
+        "stage1": _CPU_GAN | dict(
+            image_size=16, batch_size=16, steps=2800, learning_rate=3e-4, kl_weight=0.05, generator_width=24,
+            discriminator_width=8, ema_decay=0.998, log_every=100, sample_every=700,
         ),
+        "stackgan-stage2": _CPU_STAGES | dict(
+            image_size=64, learning_rate=3e-4, kl_weight=0.05, generator_width=16, discriminator_width=8
+        ),
+        "stackgan2": _CPU_STAGES | dict(
+            image_size=32, learning_rate=3e-4, generator_width=32, discriminator_width=16
+        ),
+        "stages": _CPU_STAGES | dict(image_size=32, learning_rate=6e-4, generator_width=32, discriminator_width=16),
     },
     "gpu": {
         "char-cnn-rnn": dict(image_size=64, batch_size=30, steps=6000, image_features="aviarynet1"),
         "damsm": dict(image_size=256, steps=6000, trunk_width=64, trunk_size=68, sample_every=500),
-        "gan-cls": dict(
-            batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000, evaluation_protocol="fid2k-aviarynet1"
-        ),
-        "attngan": dict(batch_size=16, steps=12000, sample_every=2000, evaluation_protocol="fid2k-aviarynet1"),
+        "gan-cls": _GPU_GAN | dict(batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000),
+        "stage1": _GPU_GAN | dict(steps=20000, ema_decay=0.999),
+        "stackgan-stage2": _GPU_GAN | dict(steps=6000, ema_decay=0.999),
+        "stackgan2": _GPU_GAN | dict(steps=6000),
+        "stages": _GPU_GAN | dict(batch_size=16, steps=12000, sample_every=2000),
     },
     "paper": {},
 }
-for _profile, _rows in PROFILES.items():
-    if "gan-cls" in _rows:
-        _rows["gan-cls-int"] = _rows["gan-cls"]
-        for _name, (_, *_refinements) in COMPOSITIONS.items():
-            _rows[_name] = dict(_rows["attngan"])
-            if _profile != "gpu" and "spatial" in _refinements:
-                _rows[_name]["grid"] = 4  # of features of 8 px; with 8 cells along a side each would be one pixel
-            if not _refinements:
-                _rows[_name]["image_size"] = 64 if _profile == "gpu" else 16
+# fmt: on
 
-# StackGAN: Stage-I in "stage1", Stage-II, and StackGAN++.
-_STACKS: dict[str, dict[str, dict]] = {
-    "smoke": {
-        "stage1": dict(
-            _LITTLE,
-            image_size=16,
-            batch_size=16,
-            steps=30,
-            generator_width=8,
-            discriminator_width=8,
-            ema_decay=0.9,
-            evaluation_protocol="fid200-aviarynet1",
-        ),
-        "stackgan-stage2": dict(
-            _LITTLE,
-            image_size=64,
-            batch_size=8,
-            steps=20,
-            generator_width=8,
-            discriminator_width=4,
-            ema_decay=0.9,
-            evaluation_protocol="fid200-aviarynet1",
-        ),
-        "stackgan2": dict(
-            _LITTLE,
-            image_size=32,
-            batch_size=8,
-            steps=20,
-            generator_width=16,
-            discriminator_width=4,
-            ema_decay=0.9,
-            evaluation_protocol="fid200-aviarynet1",
-        ),
-    },
-    "cpu": {
-        "stage1": dict(
-            image_size=16,
-            batch_size=16,
-            steps=2800,
-            learning_rate=3e-4,
-            kl_weight=0.05,
-            generator_width=24,
-            discriminator_width=8,
-            ema_decay=0.998,
-            log_every=100,
-            sample_every=700,
-            evaluation_protocol="fid2k-aviarynet1",
-        ),
-        "stackgan-stage2": dict(
-            image_size=64,
-            batch_size=16,
-            steps=800,
-            learning_rate=3e-4,
-            kl_weight=0.05,
-            generator_width=16,
-            discriminator_width=8,
-            ema_decay=0.995,
-            log_every=25,
-            sample_every=200,
-            evaluation_protocol="fid2k-aviarynet1",
-        ),
-        "stackgan2": dict(
-            image_size=32,
-            batch_size=16,
-            steps=800,
-            learning_rate=3e-4,
-            generator_width=32,
-            discriminator_width=16,
-            ema_decay=0.995,
-            log_every=25,
-            sample_every=200,
-            evaluation_protocol="fid2k-aviarynet1",
-        ),
-    },
-    "gpu": {
-        "stage1": dict(steps=20000, ema_decay=0.999, evaluation_protocol="fid2k-aviarynet1"),
-        "stackgan-stage2": dict(steps=6000, ema_decay=0.999, evaluation_protocol="fid2k-aviarynet1"),
-        "stackgan2": dict(steps=6000, evaluation_protocol="fid2k-aviarynet1"),
-    },
-}
-for _profile, _given in _STACKS.items():
-    PROFILES[_profile] |= dict.fromkeys(STAGE_ONE, _given.pop("stage1")) | _given
+
+def _rows(families: dict[str, dict], profile: str) -> dict[str, dict]:
+    """A row for each model, from those of the families."""
+    rows = {name: row for name, row in families.items() if name not in ("stage1", "stages")}
+    rows |= dict.fromkeys(STAGE_ONE, families["stage1"]) | {"gan-cls-int": rows["gan-cls"]}
+    for name, (_, *refinements) in COMPOSITIONS.items():
+        rows[name] = dict(families["stages"])
+        if profile != "gpu" and "spatial" in refinements:
+            rows[name]["grid"] = 4  # of features of 8 px; with 8 cells along a side each would be one pixel
+        if not refinements:
+            rows[name]["image_size"] = 64 if profile == "gpu" else 16
+    return rows
+
+
+PROFILES = {profile: _rows(families, profile) if families else {} for profile, families in _FAMILIES.items()}
