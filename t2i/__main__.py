@@ -182,6 +182,29 @@ def record(
 
 
 @app.command
+def follow(
+    models: Annotated[tuple[str, ...], tyro.conf.Positional],
+    steps: int,
+    points: int = 8,
+    dataset: str = "aviary",
+    profile: str = "cpu",
+    seeds: tuple[int, ...] = (0, 1, 2),
+) -> None:
+    """Train models for any number of steps and measure them on the way; the lessons draw data/results/*/curve.json.
+
+    Args:
+        models: names of the zoo, such as stackgan-cnn stackgan-res stackgan-se.
+        steps: where the training ends.
+        points: so many measurements, at equal distances.
+        seeds: one run for each.
+    """
+    from t2i import recording
+
+    for file in recording.follow(models, dataset, profile, seeds, steps, points):
+        print(file)
+
+
+@app.command
 def course(profile: str = "cpu", dataset: str = "aviary", seed: int | None = None, only: tuple[str, ...] = ()) -> None:
     """Run the lessons in order with papermill.
 

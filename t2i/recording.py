@@ -1,17 +1,25 @@
 """Recorded runs: what ``data/results/`` keeps of a training, so that tables can show it to whoever lacks the hours."""
 
+import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from t2i import config as configs
 from t2i import paths, plots
+from t2i.config import Config
+from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.notebook import CAPTIONS
 from t2i.results import NAME
 from t2i.training import Run, fit
 
 SHEET = 8  # pictures per caption
+CURVE = "curve.json"
+COMMON = ("model", "dataset", "profile", "seed", "image_size", "protocol", "generated_count", "real_count", "commit")
 
 
 def record(models: Sequence[str], dataset: str, profile: str, seeds: Sequence[int]) -> list[Path]:
@@ -38,3 +46,52 @@ def keep(run: Run, sheet: bool) -> Path:
     if sheet and not run.is_encoder:
         plots.save_sheet(run.sample(list(CAPTIONS), SHEET), SHEET, folder / "sheet.png")
     return folder
+
+
+def follow(
+    models: Sequence[str], dataset: str, profile: str, seeds: Sequence[int], steps: int, points: int
+) -> list[Path]:
+    """Train every model with every seed to ``steps``, longer than the profile may, and measure it ``points`` times on
+    the way, at equal distances; ``curve.json`` keeps the figures. What was stopped goes on where it was.
+
+    Raises :class:`UserError` where ``points`` does not fit ``steps``, and where a run is past a point that was never
+    measured.
+    """
+    if points < 1 or steps % points:
+        raise UserError(f"{steps} steps have no {points} equal parts", "Choose --points that divides --steps.")
+    files = []
+    for seed in seeds:
+        for model in models:
+            config = configs.load(model, dataset, profile, seed=seed)
+            until = range(steps // points, steps + 1, steps // points)
+            files.append(_curve(config, until))
+    return files
+
+
+def _curve(config: Config, until: Sequence[int]) -> Path:
+    """Measure at the steps ``until`` and keep what is common to all measurements once."""
+    kept = config.directory / CURVE
+    curve = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {"points": []}
+    for step in until:
+        if step in [point["step"] for point in curve["points"]]:
+            continue
+        run = fit(replace(config, steps=step))
+        if run.state["step"] != step:
+            problem = f"{run.directory} is at step {run.state['step']} already, and was not measured at step {step}"
+            raise UserError(problem, "Set T2I_RUNS to a folder without that run.")
+        record = evaluate(run)
+        point = {"step": step, **record["metrics"]}
+        curve = {name: record[name] for name in COMMON} | {"points": [*curve["points"], point]}
+        paths.write_json(kept, curve)
+    file = paths.recorded_results() / config.name / CURVE
+    paths.write_json(file, curve)
+    return file
+
+
+def curves(dataset: str, profile: str, models: Sequence[str]) -> pd.DataFrame:
+    """What :func:`follow` has recorded: a row for each model, seed and step, with protocol and metrics."""
+    files = [paths.recorded_results().glob(f"{name}-{Path(dataset).name}-{profile}-s*/{CURVE}") for name in models]
+    found = [json.loads(file.read_text(encoding="utf-8")) for every in files for file in sorted(every)]
+    return pd.DataFrame({**curve, **point} for curve in found for point in curve["points"]).drop(
+        columns="points", errors="ignore"
+    )

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from t2i import paths, recording, results
+from t2i.errors import UserError
 
 
 @pytest.fixture
@@ -34,3 +35,31 @@ def test_what_is_trained_is_only_measured(recorded, tiny_stages):
     before, record = checkpoint.stat().st_mtime_ns, results.read(first / "result.json")
     again = results.read(recording.record(["attngan"], "aviary", "smoke", [3])[0] / "result.json")
     assert checkpoint.stat().st_mtime_ns == before and again["metrics"] == record["metrics"]
+
+
+def test_a_run_is_followed_from_point_to_point(recorded):
+    (file,) = recording.follow(["attngan"], "aviary", "smoke", [3], steps=2, points=2)
+    assert file == recorded / "attngan-aviary-smoke-s3" / "curve.json"
+    table = recording.curves("aviary", "smoke", ["attngan", "dm-gan"])
+    assert table["step"].tolist() == [1, 2] and set(table["seed"]) == {3} and (table["fid"] > 0).all()
+    assert table["protocol"].nunique() == 1 and table["commit"].all() and "points" not in table
+    last = results.read(recording.record(["attngan"], "aviary", "smoke", [3])[0] / "result.json")
+    assert last["metrics"]["fid"] == table["fid"].iloc[-1]  # to the last bit that of an unbroken run
+    assert recording.curves("aviary", "cpu", ["attngan"]).empty
+
+
+def test_a_curve_that_was_stopped_goes_on(recorded, monkeypatch):
+    measured = []
+    evaluate = recording.evaluate
+    monkeypatch.setattr(recording, "evaluate", lambda run: measured.append(run.state["step"]) or evaluate(run))
+    recording.follow(["attngan"], "aviary", "smoke", [3], steps=1, points=1)
+    recording.follow(["attngan"], "aviary", "smoke", [3], steps=2, points=2)
+    assert measured == [1, 2]
+
+
+def test_points_that_were_passed_or_do_not_fit_are_refused(recorded, tiny_stages):
+    with pytest.raises(UserError, match=r"5 steps have no 2 equal parts\. Choose --points that divides --steps\."):
+        recording.follow(["attngan"], "aviary", "smoke", [3], steps=5, points=2)
+    recording.record(["attngan"], "aviary", "smoke", [3])
+    with pytest.raises(UserError, match=r"is at step 2 already, and was not measured at step 1\. Set T2I_RUNS"):
+        recording.follow(["attngan"], "aviary", "smoke", [3], steps=2, points=2)
