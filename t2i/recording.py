@@ -57,7 +57,7 @@ def follow(
     Raises :class:`UserError` where ``points`` does not fit ``steps``, and where a run is past a point that was never
     measured.
     """
-    if points < 1 or steps % points:
+    if not 1 <= points <= steps or steps % points:
         raise UserError(f"{steps} steps have no {points} equal parts", "Choose --points that divides --steps.")
     files = []
     for seed in seeds:

@@ -60,6 +60,8 @@ def test_a_curve_that_was_stopped_goes_on(recorded, monkeypatch):
 def test_points_that_were_passed_or_do_not_fit_are_refused(recorded, tiny_stages):
     with pytest.raises(UserError, match=r"5 steps have no 2 equal parts\. Choose --points that divides --steps\."):
         recording.follow(["attngan"], "aviary", "smoke", [3], steps=5, points=2)
+    with pytest.raises(UserError, match="0 steps have no 1 equal parts"):
+        recording.follow(["attngan"], "aviary", "smoke", [3], steps=0, points=1)
     recording.record(["attngan"], "aviary", "smoke", [3])
     with pytest.raises(UserError, match=r"is at step 2 already, and was not measured at step 1\. Set T2I_RUNS"):
         recording.follow(["attngan"], "aviary", "smoke", [3], steps=2, points=2)
