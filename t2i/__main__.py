@@ -185,7 +185,7 @@ def record(
 def follow(
     models: Annotated[tuple[str, ...], tyro.conf.Positional],
     steps: int,
-    points: int = 8,
+    points: int = 6,
     dataset: str = "aviary",
     profile: str = "cpu",
     seeds: tuple[int, ...] = (0, 1, 2),
