@@ -11,6 +11,7 @@ from PIL import Image
 from t2i import checkpoint, paths
 from t2i import config as configs
 from t2i.errors import UserError
+from t2i.models.stackgan import ENLARGEMENT
 
 EVERYTHING = [(m, d, p) for m in configs.MODELS for d in (*configs.DATASETS, "folder") for p in configs.PROFILE_NAMES]
 
@@ -111,6 +112,16 @@ def test_the_paper_values_of_stackgan2():
     assert (config.batch_size, config.epochs, config.ema_decay, config.kl_weight) == (24, 600, 0.999, 2)
     assert (config.noise_size, config.condition_size, config.sizes) == (100, 128, (64, 128, 256))
     assert (config.crop, config.resize, config.learning_rate) == ("box", "shorter", 2e-4)
+
+
+@pytest.mark.parametrize("dataset", configs.DATASETS)
+@pytest.mark.parametrize("profile", configs.PROFILE_NAMES)
+def test_the_two_stages_of_a_profile_fit_together(dataset, profile):
+    second = configs.load("stackgan-stage2", dataset, profile)
+    first = configs.load(second.stage1, dataset, profile)
+    for name in ("block", "generator_width", "noise_size", "condition_size", "sentence_size"):
+        assert getattr(first, name) == getattr(second, name), name
+    assert second.image_size == ENLARGEMENT * first.image_size
 
 
 def test_stage_two_takes_its_block_from_stage_one(stage1_folder):
