@@ -37,7 +37,8 @@ def data(
     from t2i.data import aviary, download, folder
     from t2i.data.check import check
 
-    root = root or Path(configs.load("gan-cls", dataset).root)
+    settings = configs.load("gan-cls", dataset)  # knows a prepared folder by its path
+    dataset, root = settings.dataset, root or Path(settings.root)
     if action == "prepare":
         if dataset == "folder":
             if images is None or captions is None:
@@ -125,6 +126,8 @@ def sample(
         )
     if count < 1:
         raise UserError(f"--count {count} draws nothing", "Ask for at least one picture.")
+    if seed < 0:
+        raise UserError(f"--seed {seed} is below zero", "Give a number from 0 on.")
     trained = Run.load(run)
     for note in trained.passed_over(list(captions)):
         print(f"note: {note}", file=sys.stderr)

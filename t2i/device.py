@@ -38,8 +38,12 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
 
 def choose(device: str = "auto") -> str:
     """``device``, with ``auto`` resolved to cuda where there is one; :class:`UserError` where it is not there."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("This machine has no CUDA device that torch can use", "Leave --device at auto, or choose cpu.")
+    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device not in there:
+        raise UserError(f"There is no kind of device called {device!r}", f"Choose one of: {', '.join(there)}.")
+    if not there[device]:
+        mend = "Leave --device at auto, or choose cpu."
+        raise UserError(f"This machine has no {device.upper()} device that torch can use", mend)
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 

@@ -94,7 +94,7 @@ def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0) -> Tenso
 
 class Gammas(NamedTuple):
     """DAMSM's three temperatures: of a word's attention over regions, of a caption's best words, of the softmax over
-    captions (AttnGAN, equations 9, 10 and 11; section 4.1 gives the values)."""
+    captions (AttnGAN, equations 9, 10 and 11; the values are those of its code for birds)."""
 
     attention: float = 4.0
     words: float = 5.0

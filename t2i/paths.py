@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from t2i.errors import UserError
+
 
 def checkout() -> Path:
     """The folder that holds ``t2i/``, ``notebooks/`` and ``data/``."""
@@ -42,6 +44,8 @@ def recorded_results() -> Path:
 def write_atomically(path: Path, write) -> None:
     """Call ``write(temporary_path)`` and move the finished file to ``path``: the file is whole or absent."""
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder", "Name a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)

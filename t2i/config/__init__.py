@@ -63,9 +63,7 @@ _CHOICES = {
     "block": ("plain", "residual", "squeeze"),
 }
 
-# The least that a number may be.
-_LEAST = {"image_size": 1, "batch_size": 1, "steps": 0, "epochs": 1, "seed": 0, "log_every": 1, "sample_every": 1}
-_LEAST |= {"checkpoint_every": 1, "generator_width": 1, "discriminator_width": 1, "trunk_width": 1, "trials": 1}
+_MAY_BE_ZERO = ("seed", "steps", "images_per_class", "residual_blocks")
 
 
 def _default_root(dataset: str, image_size: int) -> str:
@@ -76,7 +74,7 @@ def _default_root(dataset: str, image_size: int) -> str:
 
 def given_root(config: Config) -> str:
     """The root to train another model of the same data with: that of ``config``, or none where it is the default, for
-    Aviary may be drawn at another size for the other model (the birds are the same)."""
+    Aviary may be drawn at another size for the other model (the species are the same, the birds are more)."""
     return "" if config.root == _default_root(config.dataset, config.image_size) else config.root
 
 
@@ -132,19 +130,22 @@ def _of_stage1(stage1: str) -> dict:
     try:
         settings = json.loads((Path(stage1).expanduser() / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        settings = {}
-    if settings.get("model") not in STAGE_ONE:
+        settings = None
+    if not isinstance(settings, dict) or settings.get("model") not in STAGE_ONE:
         problem = f"{stage1} is no Stage-I: neither one of {', '.join(STAGE_ONE)} nor the folder of a run of one"
         raise UserError(problem, "Name one of them with --stage1.")
     return {name: settings[name] for name in ("block", "text_encoder")}
 
 
 def _check_numbers(config: Config) -> None:
-    for name, least in _LEAST.items():
-        if getattr(config, name, least) < least:
-            raise UserError(f"{name} is {getattr(config, name)}", f"Give a number from {least} on.")
-    if not 0 < config.learning_rate < math.inf:
-        raise UserError(f"learning_rate is {config.learning_rate}", "Give a number above 0, such as 0.0002.")
+    for field in fields(config):
+        value, least = getattr(config, field.name), int(field.name not in _MAY_BE_ZERO)
+        if field.type is int and not (isinstance(value, int) and value >= least):
+            raise UserError(f"{field.name} is {value!r}", f"Give a whole number from {least} on.")
+        if field.type is float and not (isinstance(value, int | float) and 0 <= value < math.inf):
+            raise UserError(f"{field.name} is {value!r}", "Give a number from 0 on.")
+    if config.learning_rate == 0:
+        raise UserError("learning_rate is 0", "Give a number above 0, such as 0.0002.")
 
 
 def _check_size(config: Config) -> None:

@@ -114,6 +114,7 @@ def write(root: Path, size: int = 128, images_per_species: int = IMAGES_PER_SPEC
     root.mkdir(parents=True, exist_ok=True)
     truths = root / "attributes.jsonl"
     truths.touch()
+    (root / "aviary.json").unlink(missing_ok=True)
     tables: dict[str, list[str]] = {name: [] for name in ("images", "bounding_boxes", "image_class_labels", "attributes", "train", "test")}
     everything = list(birds(images_per_species, seed))
     for number, (label, k, name, bird) in enumerate(tqdm(everything, desc="drawing birds", unit="bird"), start=1):

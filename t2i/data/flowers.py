@@ -78,5 +78,8 @@ def _class_number(line: str) -> int | None:
 def _class_names(root: Path) -> dict[int, str]:
     """The flowers' names from ``cat_to_name.json`` where that well-known list lies in ``root``; else class_00001 ..."""
     names = root / "cat_to_name.json"
-    known = json.loads(names.read_text(encoding="utf-8")) if names.is_file() else {}
+    try:
+        known = json.loads(names.read_text(encoding="utf-8")) if names.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{names} is not JSON ({error})", "Delete it, or fetch it again.") from error
     return {number: known.get(str(number), f"class_{number:05d}") for number in range(1, CLASSES + 1)}

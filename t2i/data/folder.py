@@ -116,6 +116,8 @@ def _rows(table: Path) -> list[dict[str, str]]:
                 raise UserError(problem, f"Its first row must name the columns {' and '.join(NEEDED)}.")
             reader.fieldnames = found
             return [{name: (row.get(name) or "").strip() for name in COLUMNS} for row in reader]
+    except OSError as error:
+        raise UserError(f"{table} cannot be read ({error.strerror})", "Name a CSV file with --captions.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{table} is not UTF-8 ({error.reason} at byte {error.start})", "Save it as UTF-8.") from None
     except csv.Error as error:

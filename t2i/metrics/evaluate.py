@@ -82,8 +82,8 @@ def _r_precision(
 
 
 def _char_cnn_rnn(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
-    kind, embed = extractor(run.state["extras"]["image_features"])
-    images = image_features(unseen, embed, torch.device(device.choose(run.config.device)))
+    kind = run.state["extras"]["image_features"]
+    images = image_features(unseen, extractor(kind), torch.device(device.choose(run.config.device)))
     if weights := run.state["networks"]["image"]:
         whitening = Whitening(images.shape[1], run.config.embedding_size)
         whitening.load_state_dict(weights)

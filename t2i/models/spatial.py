@@ -27,7 +27,8 @@ class SpatialRefinement(Refinement):
     """MSMT-GAN's stage: ``heads`` memories, all written from the stage's input, are read in turn (section 3.3).
 
     Each head asks with the features as the heads before it left them, and its output is fused into them (equation 15);
-    at the end the stage's input is fused in once more (16). The stage's own loss is the likeness of its heads (21).
+    after several heads the stage's input is fused in once more (16), after one it is not. The stage's own loss is the
+    likeness of its heads (21).
     """
 
     def __init__(self, width: int, text_size: int, residual_blocks: int, heads: int, grid: int):
@@ -35,7 +36,7 @@ class SpatialRefinement(Refinement):
         self.grid = grid
         self.memories = nn.ModuleList(SpatialMemory(width, text_size) for _ in range(heads))
         self.fusions = nn.ModuleList(Fusion(width) for _ in range(heads))
-        self.skip = Fusion(width)
+        self.skip = Fusion(width) if heads > 1 else None  # "if we have T heads": one head's U₁ is the response
 
     @classmethod
     def of(cls, config) -> "SpatialRefinement":
@@ -50,7 +51,8 @@ class SpatialRefinement(Refinement):
     def forward(self, features: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor, Tensor]:
         """(B, width, s, s) -> (B, width, 2s, 2s), the heads' mean attention (B, T, s, s), and their likeness."""
         turns = list(self.turns(features, text))
-        response = self.skip(turns[-1].features, features)
+        updated = turns[-1].features
+        response = updated if self.skip is None else self.skip(updated, features)  # equation 16
         refined = self.up(self.residual(torch.cat([response, response], dim=1)))
         attention = torch.stack([turn.attention for turn in turns]).mean(dim=0)
         return refined, attention, redundancy(torch.stack([turn.output.mean(dim=(2, 3)) for turn in turns]))

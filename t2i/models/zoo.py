@@ -113,7 +113,7 @@ NAMES = tuple(BUILDERS)
 def build(name: str, dataset: str = "cub", profile: str = "paper", vocabulary_size: int | None = None) -> Networks:
     """The networks of ``name`` at the size of ``profile``, freshly initialised (on the meta device: only shapes).
 
-    ``vocabulary_size`` is for encoders that embed words; GAN-CLS reads characters and ignores it.
+    ``vocabulary_size`` changes nothing: every generator reads with an encoder from outside, which has the vocabulary.
     Raises :class:`UserError` for a name that is not in ``NAMES``.
     """
     if name not in NAMES:

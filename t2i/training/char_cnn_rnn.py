@@ -7,7 +7,7 @@ from t2i import losses
 from t2i.data.dataset import ImageTextDataset, distinct_class_indices, rng_for
 from t2i.text.char_cnn_rnn import CharCnnRnn, initialise
 from t2i.text.characters import LENGTH, characters
-from t2i.training.image_features import Whitening, extractor, image_features
+from t2i.training.image_features import Whitening, available, extractor, image_features
 from t2i.training.recipe import Recipe
 
 
@@ -18,12 +18,15 @@ class CharCnnRnnRecipe(Recipe):
     whole batch; the batches are small and the result is that of one process.
     """
 
+    @classmethod
+    def available(cls, config):
+        return available(config)
+
     def __init__(self, config, index, fabric, saved=None):
         super().__init__(config, index, fabric, saved)
         size = (config.image_size,)
         self.data = ImageTextDataset(index, "train", size, config.crop, config.resize, config.images_per_class)
-        self.extractor, embed = extractor(config.image_features)
-        features = image_features(self.data, embed, fabric.device)
+        features = image_features(self.data, extractor(config.image_features), fabric.device)
         image = nn.Identity()
         if features.shape[1] != config.embedding_size:
             image = Whitening(features.shape[1], config.embedding_size)
@@ -47,7 +50,7 @@ class CharCnnRnnRecipe(Recipe):
         return symbols.long(), self.features[indices]
 
     def extras(self) -> dict:
-        return {"image_features": self.extractor}
+        return {"image_features": self.config.image_features}
 
     def train_step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
         self.set_learning_rate(self.config.learning_rate * self.config.decay_per_epoch ** (step // self.classes))

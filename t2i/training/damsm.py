@@ -110,5 +110,7 @@ class Damsm(Recipe):
 
 def learning_rate(config, epoch: int) -> float:
     """Times 0.98 an epoch for as long as more than a tenth of the first rate is left."""
+    if config.decay_per_epoch == 1:
+        return config.learning_rate
     decays = math.ceil(math.log(0.1) / math.log(config.decay_per_epoch))
     return config.learning_rate * config.decay_per_epoch ** min(epoch, decays)

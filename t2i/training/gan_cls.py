@@ -47,8 +47,8 @@ class GanCls(SentenceGan):
         (real_images,) = self.data.images(indices, stream("real"), self.part)
         (wrong_images,) = self.data.images(wrong, stream("wrong images"), self.part)
         sentence = self.sentences.average(indices, config.captions_averaged, stream("captions"))
-        first, second = sentence.tensor_split(2)
-        between = (first + second[: len(first)]) / 2  # GAN-INT: texts that nobody wrote, halfway between two
+        half = len(sentence) // 2
+        between = (sentence[:half] + sentence[half : 2 * half]) / 2  # GAN-INT: texts that nobody wrote
         g_sentence = torch.cat([sentence[self.part], between[self.half]])
         weight = torch.ones(len(g_sentence))
         weight[self.part.stop - self.part.start :] = config.interpolation_weight
@@ -60,7 +60,7 @@ class GanCls(SentenceGan):
     def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         config = self.config
         batch = Batch(*(self.to_device(part) for part in batch))
-        self.set_learning_rate(config.learning_rate * 0.5 ** (step // self._steps_per_epoch // config.halve_every))
+        self.halve_learning_rate(step)
 
         with torch.no_grad():
             fake = self._draw(batch.noise, batch.sentence)

@@ -1,11 +1,15 @@
 """The image side of the joint embedding: frozen features of every image, computed once."""
 
+import pickle
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torchvision.models import GoogLeNet_Weights
 from torchvision.models import googlenet as torchvision_googlenet
 from tqdm.auto import tqdm
 
+from t2i.errors import UserError
 from t2i.metrics import aviarynet
 
 GOOGLENET_FILE = "googlenet-1378be20.pth"
@@ -17,26 +21,42 @@ SMALL_LENGTH = 1.5
 def googlenet() -> nn.Module | None:
     """torchvision's GoogLeNet without its classifier: (B, 3, 224, 224) in [-1, 1] -> (B, 1024), frozen.
 
-    None where its weights are neither in the torch home nor to be downloaded.
+    None where its weights are neither in the torch home nor to be downloaded; :class:`UserError` where they are broken.
     """
     try:
         network = torchvision_googlenet(weights=GoogLeNet_Weights.IMAGENET1K_V1)
     except OSError:
         return None
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        problem = f"{_folder()}/{GOOGLENET_FILE} is damaged"
+        raise UserError(problem, "Delete it; it is fetched anew, or can be put there by hand.") from error
     network.fc = nn.Identity()
     network.transform_input = False  # that switch is for ImageNet-normalised pixels; ours are in [-1, 1] already
     return network.eval().requires_grad_(False)
 
 
-def extractor(name: str) -> tuple[str, object]:
-    """``googlenet`` or ``aviarynet1`` as (name, function); without GoogLeNet's weights the small one, with a notice."""
-    if name == "googlenet":
-        network = googlenet()
-        if network is not None:
-            return name, network
-        folder = f"{torch.hub.get_dir()}/checkpoints"
-        tqdm.write(f"GoogLeNet's weights are not here (put {GOOGLENET_FILE} into {folder}): using the small extractor.")
-    return "aviarynet1", lambda images: aviarynet.embed(images)[0]
+def available(config):
+    """``config``, or with the small extractor where GoogLeNet's weights are not here; that is said."""
+    if config.image_features != "googlenet" or googlenet() is not None:
+        return config
+    tqdm.write(f"GoogLeNet's weights are not here (put {GOOGLENET_FILE} into {_folder()}): using the small extractor.")
+    return replace(config, image_features="aviarynet1")
+
+
+def extractor(name: str):
+    """The function from pictures to vectors that is called ``googlenet`` or ``aviarynet1``; :class:`UserError` where
+    GoogLeNet's weights are missing."""
+    if name == "aviarynet1":
+        return lambda images: aviarynet.embed(images)[0]
+    network = googlenet()
+    if network is None:
+        problem = "GoogLeNet's weights are not here, and with them these text vectors were learned"
+        raise UserError(problem, f"Put {GOOGLENET_FILE} into {_folder()}.")
+    return network
+
+
+def _folder() -> str:
+    return f"{torch.hub.get_dir()}/checkpoints"
 
 
 class Whitening(nn.Module):

@@ -39,15 +39,22 @@ def fit(config: Config, resume: bool = True) -> Run:
     config = RECIPES[config.model].available(config)
     saved = _saved_state(config) if resume else None
     fabric = device.start(config.device, config.precision)
-    if saved and saved["finished"] and saved["step"] >= config.steps > 0:
-        return Run(config, saved)
+    if saved and saved["finished"]:
+        length = [(settings.get("steps"), settings.get("epochs")) for settings in (saved["config"], config.to_dict())]
+        if saved["step"] >= config.steps > 0 or length[0] == length[1]:
+            return Run(config, saved)
     index = data.read(config.dataset, config.root).sound()
     device.seed_step(config.seed, -1)
     recipe = RECIPES[config.model](config, index, fabric, saved)
     ema = _average(recipe)
-    start = _restore(saved, recipe, ema, config) if saved else 0
-    total = recipe.total_steps()
+    start, total = _restore(saved, recipe, ema, config) if saved else 0, recipe.total_steps()
+    if start > total:
+        problem = f"{config.directory} is at step {start} already, past the {total} that are asked for"
+        raise UserError(problem, "Ask for more --steps, or replace the run with --no-resume.")
     if fabric.is_global_zero:
+        if start == 0:  # figures of a run that this one replaces
+            for old in (*config.directory.glob("result*.json"), *config.directory.glob("curve.json")):
+                old.unlink()
         paths.write_json(config.directory / "config.json", config.to_dict())
     state = _train(recipe, ema, start, total)
     return Run(config, state)

@@ -40,10 +40,11 @@ class Run:
             problem = f"{directory} is no run folder: it has no config.json"
             raise UserError(problem, "Train a model first: python -m t2i train --help")
         try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{file} is not JSON ({error})", "Start the run again with --no-resume.") from error
-        return cls(configs.from_dict(values), checkpoint.read(directory / "checkpoint.pt"), directory)
+            config = configs.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            problem = f"{file} holds no settings of a run ({error})"
+            raise UserError(problem, "Start the run again with --no-resume.") from error
+        return cls(config, checkpoint.read(directory / "checkpoint.pt"), directory)
 
     @property
     def is_encoder(self) -> bool:

@@ -26,7 +26,6 @@ class SentenceGan(Recipe):
     """
 
     averaged = "generator"
-    smallest_batch = 1  # images in every process
 
     def __init__(self, config, index, fabric, saved=None):
         super().__init__(config, index, fabric, saved)
@@ -37,8 +36,8 @@ class SentenceGan(Recipe):
         self.sentences = SentenceTable(encoder, [example.captions for example in self.data.examples], fabric.device)
         self.batch_size = min(config.batch_size, len(self.data))
         self.part = device.share(fabric, self.batch_size)
-        if self.part.stop - self.part.start < self.smallest_batch:
-            problem = f"{config.model} needs at least two images in every process, one to be wrong for the other"
+        if self.part.stop - self.part.start < 2:
+            problem = f"{config.model} needs at least two images in every process, for wrong pairs and batch norms"
             raise UserError(problem, f"Choose a --batch-size of {2 * fabric.world_size} or more.")
         _ = self.data.cache  # decode now, not in the middle of the first step
 

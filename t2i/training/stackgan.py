@@ -29,8 +29,6 @@ class Batch(NamedTuple):
 class StackGan(SentenceGan):
     """Stage-I. One forward pass of G serves both updates; each caption's wrong picture is that of its neighbour."""
 
-    smallest_batch = 2
-
     def judgement(self) -> nn.Module:
         return Judgement(self.judges[0])
 

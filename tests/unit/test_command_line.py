@@ -217,4 +217,7 @@ def test_an_unknown_dataset_and_a_missing_root_are_said(refused, tmp_path):
 
 def test_damaged_settings_are_said(run, refused):
     (run.directory / "config.json").write_text("{")
-    assert "config.json is not JSON" in refused("evaluate", "--run", run.directory)
+    assert "config.json holds no settings of a run (Expecting" in refused("evaluate", "--run", run.directory)
+    for broken in ("{}", "[]"):
+        (run.directory / "config.json").write_text(broken)
+        assert "config.json holds no settings of a run" in refused("evaluate", "--run", run.directory)

@@ -272,12 +272,14 @@ def test_unknown_choices_are_refused(setting, sentence):
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ({"batch_size": 0}, "batch_size is 0. Give a number from 1 on."),
-        ({"steps": -5}, "steps is -5. Give a number from 0 on."),
-        ({"sample_every": 0}, "sample_every is 0. Give a number from 1 on."),
-        ({"seed": -1}, "seed is -1. Give a number from 0 on."),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0. Give a number above 0, such as 0.0002."),
-        ({"learning_rate": float("nan")}, "learning_rate is nan. Give a number above 0, such as 0.0002."),
+        ({"batch_size": 0}, "batch_size is 0. Give a whole number from 1 on."),
+        ({"image_size": "64"}, "image_size is '64'. Give a whole number from 1 on."),
+        ({"halve_every": 0}, "halve_every is 0. Give a whole number from 1 on."),
+        ({"steps": -5}, "steps is -5. Give a whole number from 0 on."),
+        ({"seed": -1}, "seed is -1. Give a whole number from 0 on."),
+        ({"learning_rate": 0.0}, "learning_rate is 0. Give a number above 0, such as 0.0002."),
+        ({"learning_rate": float("nan")}, "learning_rate is nan. Give a number from 0 on."),
+        ({"wrong_weight": -0.5}, "wrong_weight is -0.5. Give a number from 0 on."),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(setting, sentence):

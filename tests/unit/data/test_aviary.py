@@ -118,6 +118,15 @@ def test_an_interrupted_set_is_drawn_again_and_a_finished_one_is_kept(tmp_path, 
     assert drawn == [root]
 
 
+def test_a_redrawing_that_was_interrupted_is_not_taken_for_the_set(tmp_path, monkeypatch):
+    root = tmp_path / "aviary"
+    aviary.write(root, size=16, images_per_species=1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(aviary, "_save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        aviary.write(root, size=32, images_per_species=1)
+    assert not (root / "aviary.json").exists()
+
+
 def test_bad_requests_are_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be drawn at 300 px. Choose a size from 16 to 256"):
         aviary.write(tmp_path / "a", size=300)

@@ -72,7 +72,7 @@ def slow_head(memory, features, slots, seen):
 
 def slow_stage(stage, features, words, seen):
     """Equations 15 and 16 before the residual blocks for one picture: the response, the heads' mean attention, and the
-    heads' mean outputs (20)."""
+    heads' mean outputs (20). One head's U₁ is the response."""
     updated, outputs, maps = features, [], []
     for memory, fusion in zip(stage.memories, stage.fusions, strict=True):
         output, attention = slow_head(memory, updated, slow_slots(memory, features, words), seen)
@@ -80,7 +80,8 @@ def slow_stage(stage, features, words, seen):
         side = range(features.shape[1])
         outputs.append(mean_of(output, side, side))
         maps.append(attention)
-    return slow.fuse(updated, features, stage.skip), sum(maps) / len(maps), outputs
+    response = updated if len(outputs) == 1 else slow.fuse(updated, features, stage.skip)
+    return response, sum(maps) / len(maps), outputs
 
 
 def slow_redundancy(outputs):

@@ -179,7 +179,7 @@ def by_hand(stages, blocks, kernel=3, heads=1):
     )
     memory = (256 + 48) + (48 * 96 + 96) + (256 * 96 + 96) + 2 * (96 * 48 + 48) + gate
     residual = (8 * convolution + 384) + (4 * convolution + 192)
-    reads = {"memory": memory, "spatial": heads * (head + gate) + gate}
+    reads = {"memory": memory, "spatial": heads * (head + gate) + (gate if heads > 1 else 0)}
     inputs = {"sentence": 200, "tails": kernel * (200 + 256)}[initial]
     doublings = sum(9 * c * c + 2 * c for c in (768, 384, 192, 96))
     first = inputs * wide + 2 * wide + doublings + (gate if initial == "tails" else 0)

@@ -8,7 +8,7 @@ from states import differing
 
 from t2i import checkpoint, log
 from t2i.errors import UserError
-from t2i.training import Run, fit
+from t2i.training import Run, fit, loop
 from t2i.training.gan_cls import GanCls
 
 
@@ -46,6 +46,36 @@ def test_a_finished_run_is_loaded_and_not_trained_again(tiny, monkeypatch):
     run = fit(tiny())
     monkeypatch.setattr(GanCls, "train_step", lambda *_: pytest.fail("trained again"))
     assert differing(run.state, fit(tiny()).state) == []
+
+
+def test_a_finished_run_of_epochs_is_loaded_without_its_data(tiny, monkeypatch):
+    fit(tiny(steps=0, epochs=1))
+    monkeypatch.setattr(loop.data, "read", lambda *_: pytest.fail("read the data"))
+    assert fit(tiny(steps=0, epochs=1)).state["finished"]
+
+
+def test_a_stopped_run_is_not_cut_short(tiny):
+    file = fit(tiny(steps=4)).directory / "checkpoint.pt"
+    checkpoint.save(file, checkpoint.read(file) | {"finished": False})
+    with pytest.raises(UserError, match=r"is at step 4 already, past the 2 that are asked for\. Ask for more --steps"):
+        fit(tiny(steps=2))
+
+
+def test_a_new_start_drops_the_figures_of_the_run_that_it_replaces(tiny):
+    run = fit(tiny())
+    for name in ("result.json", "result-other.json", "curve.json"):
+        (run.directory / name).write_text("{}")
+    fit(tiny())
+    assert (run.directory / "result.json").exists()
+    fit(tiny(), resume=False)
+    assert not list(run.directory.glob("result*.json")) and not (run.directory / "curve.json").exists()
+
+
+@pytest.mark.parametrize("model", ["gan-cls", "gan-cls-int"])
+def test_a_batch_may_be_odd_but_not_one(tiny, model):
+    assert fit(tiny(model, batch_size=7, steps=1)).state["step"] == 1
+    with pytest.raises(UserError, match=r"needs at least two images in every process.*--batch-size of 2 or more"):
+        fit(tiny(model, batch_size=1), resume=False)
 
 
 def test_more_steps_continue_a_finished_run(tiny):
