@@ -59,7 +59,8 @@ _FAMILIES: dict[str, dict[str, dict]] = {
             discriminator_width=8, ema_decay=0.998, log_every=100, sample_every=700,
         ),
         "stackgan-stage2": _CPU_STAGES | dict(
-            image_size=64, learning_rate=3e-4, kl_weight=0.05, generator_width=24, discriminator_width=8
+            image_size=64, steps=1200, learning_rate=5e-4, kl_weight=0.05, generator_width=24, discriminator_width=12,
+            sample_every=300,
         ),
         "stackgan2": _CPU_STAGES | dict(
             image_size=32, learning_rate=3e-4, generator_width=32, discriminator_width=16
