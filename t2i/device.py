@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
-from t2i.errors import UserError
+from t2i.errors import UserError, known
 
 
 def start(device: str = "auto", precision: str = "32-true") -> Fabric:
@@ -39,8 +39,7 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
 def choose(device: str = "auto") -> str:
     """``device``, with ``auto`` resolved to cuda where there is one; :class:`UserError` where it is not there."""
     there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device not in there:
-        raise UserError(f"There is no kind of device called {device!r}", f"Choose one of: {', '.join(there)}.")
+    known("kind of device", device, there)
     if not there[device]:
         mend = "Leave --device at auto, or choose cpu."
         raise UserError(f"This machine has no {device.upper()} device that torch can use", mend)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from t2i import checkpoint, models, official_names, paths, pickles
 from t2i import config as configs
-from t2i.errors import UserError
+from t2i.errors import UserError, known
 from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import ALPHABET
@@ -133,8 +133,8 @@ def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "offi
     more than tensors, and a checkpoint of another layout, alphabet, vocabulary or width, naming the file's key and both
     sizes.
     """
-    _known("kind of checkpoint", kind, KINDS)
-    _known("mask", mask, ("official", "correct"))
+    known("kind of checkpoint", kind, KINDS)
+    known("mask", mask, ("official", "correct"))
     layout, name = KINDS[kind], "the state dict" if isinstance(source, Mapping) else source
     weights = source if isinstance(source, Mapping) else read(Path(source))
     theirs = {layout.key(key.removeprefix("module.")): key for key in weights}  # our key: the file's
@@ -209,7 +209,7 @@ def import_run(
     ``text_encoder``, by default the one that was imported before; its discriminators come along if they lie beside it
     under their released names (``netD0.pth`` to ``netD2.pth``, or StackGAN's ``netD_epoch_last.pth``).
     """
-    _known("kind of checkpoint", kind, KINDS)
+    known("kind of checkpoint", kind, KINDS)
     layout, file = KINDS[kind], Path(file)
     if (captions or image_encoder) and not layout.reads_words:
         raise UserError(f"{kind} has no use for --captions and --image-encoder", "Leave them out.")
@@ -284,8 +284,3 @@ def _encoder_folder(kind: str, folder: Path | None) -> Path:
 def _beside(file: Path, name: str) -> Path | None:
     found = file.with_name(name)
     return found if found != file and found.is_file() else None
-
-
-def _known(what: str, name: str, names) -> None:
-    if name not in names:
-        raise UserError(f"There is no {what} called {name!r}", f"Choose one of: {', '.join(names)}.")

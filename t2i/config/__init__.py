@@ -22,7 +22,7 @@ from t2i.config.settings import (
     StackGanStage2Config,
     StackGanTreeConfig,
 )
-from t2i.errors import UserError
+from t2i.errors import UserError, known
 
 __all__ = [
     "COMPOSITIONS",
@@ -86,22 +86,22 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     """
     folder = dataset not in DATASETS and Path(dataset).expanduser().is_dir()
     kind = "folder" if folder or dataset == "folder" else dataset
-    _known("model", model, MODELS)
-    _known("dataset", kind, (*DATASETS, "folder"))
-    _known("profile", profile, PROFILE_NAMES)
+    known("model", model, MODELS)
+    known("dataset", kind, (*DATASETS, "folder"))
+    known("profile", profile, PROFILE_NAMES)
     paper = PAPER[model, kind]
     config = replace(paper, profile=profile, **PROFILES[profile].get(model, {}))
     if folder:
         config = replace(config, dataset="folder", root=str(Path(dataset).expanduser().resolve()))
     names = [f.name for f in fields(config)]
     for name in overrides:
-        _known(f"setting of {model}", name, names)
+        known(f"setting of {model}", name, names)
     config = replace(config, **overrides)
     if "stage1" in overrides and not {"block", "text_encoder"} <= overrides.keys():  # a saved config has all three
         config = replace(config, **_of_stage1(config.stage1) | overrides)
     for name, choices in _CHOICES.items():
         if name in names:
-            _known(name.replace("_", " "), getattr(config, name), choices)
+            known(name.replace("_", " "), getattr(config, name), choices)
     _check_numbers(config)
     if isinstance(config, GanClsConfig | MultiStageConfig | StackGanConfig | StackGanTreeConfig):
         _check_size(config)
@@ -156,8 +156,3 @@ def _check_size(config: Config) -> None:
     if size < smallest or size & (size - 1):
         problem = f"{config.model} cannot draw pictures of {size} px, which are no doublings of {smallest}"
         raise UserError(problem, f"Choose an --image-size such as {', '.join(map(str, possible))}.")
-
-
-def _known(what: str, name: str, names) -> None:
-    if name not in names:
-        raise UserError(f"There is no {what} called {name!r}", f"Choose one of: {', '.join(names)}.")

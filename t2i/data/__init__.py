@@ -4,7 +4,7 @@ from pathlib import Path
 
 from t2i.data import aviary, coco, cub, flowers, folder
 from t2i.data.index import Example, Index
-from t2i.errors import UserError
+from t2i.errors import UserError, known
 
 __all__ = ["READERS", "Example", "Index", "read"]
 
@@ -24,8 +24,7 @@ def read(name: str, root: Path) -> Index:
     captions are in :attr:`Index.problems`.
     """
     root = Path(root)
-    if name not in READERS:
-        raise UserError(f"There is no data set called {name!r}", f"Choose one of: {', '.join(READERS)}.")
+    known("data set", name, READERS)
     if name == "aviary":
         aviary.ensure(root)
     if not root.is_dir():

@@ -64,25 +64,6 @@ class Vocabulary:
         """The words of ``caption`` that :meth:`encode` drops."""
         return [word for word in tokenise(caption) if word not in self.ids]
 
-    def save(self, path: Path) -> None:
-        """Write the words as JSON, in the order of their numbers."""
-        paths.write_json(path, {"words": self.words})
-
-    @classmethod
-    def load(cls, path: Path) -> "Vocabulary":
-        """The vocabulary that :meth:`save` wrote; :class:`UserError` where the file is absent or is not one."""
-        mend = "Take the file that lies beside the checkpoint, or train the text encoder again."
-        try:
-            words = json.loads(Path(path).read_text(encoding="utf-8"))["words"]
-        except FileNotFoundError:
-            raise UserError(f"There is no vocabulary at {path}", mend) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is not a vocabulary ({type(error).__name__}: {error})", mend) from None
-        sound = isinstance(words, list) and words[:1] == [cls.END] and all(isinstance(word, str) for word in words)
-        if not sound or len(set(words)) < len(words):
-            raise UserError(f"{path} is not a vocabulary (its words must be different strings, {cls.END} first)", mend)
-        return cls(words[1:])
-
 
 def pad(captions: Sequence[Sequence[int]], words: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Encoded captions as one (B, words) int64 tensor padded with 0, and their lengths (B,).

@@ -8,7 +8,7 @@ extractor, and a table takes its columns from the names.
 
 from dataclasses import dataclass
 
-from t2i.errors import UserError
+from t2i.errors import known
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,5 @@ PROTOCOLS = {
 
 def get(name: str) -> Protocol:
     """The protocol called ``name``; raises :class:`UserError` with the names that exist."""
-    if name not in PROTOCOLS:
-        raise UserError(f"There is no protocol called {name!r}", f"Choose one of: {', '.join(PROTOCOLS)}.")
+    known("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import nn
 
 from t2i import config as configs
-from t2i.errors import UserError
+from t2i.errors import UserError, known
 from t2i.models import gan_cls, stackgan, stackgan2
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generator
@@ -116,8 +116,7 @@ def build(name: str, dataset: str = "cub", profile: str = "paper", vocabulary_si
     ``vocabulary_size`` changes nothing: every generator reads with an encoder from outside, which has the vocabulary.
     Raises :class:`UserError` for a name that is not in ``NAMES``.
     """
-    if name not in NAMES:
-        raise UserError(f"There is no model called {name!r}", f"Choose one of: {', '.join(NAMES)}.")
+    known("model", name, NAMES)
     return from_config(configs.load(name, dataset, profile))
 
 

@@ -1,14 +1,18 @@
 """DAMSM's two encoders: the words of a caption and the regions of an image in one space of 256 dimensions
 (Xu et al., AttnGAN, CVPR 2018, section 3.2). What compares them lies in :mod:`t2i.losses`."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
-from t2i.data.captions import Vocabulary
 from t2i.errors import UserError
 from t2i.text import trunks
 from t2i.text.features import ImageFeatures, TextFeatures
+
+if TYPE_CHECKING:
+    from t2i.data.captions import Vocabulary
 
 RNN_TYPES = {"LSTM": nn.LSTM, "GRU": nn.GRU}
 WIDTH = 256  # of words, sentences, regions and codes, in every profile
@@ -42,7 +46,7 @@ class TextEncoder(nn.Module):
         mask = torch.arange(words.shape[1]) >= lengths[:, None]
         return TextFeatures(words.transpose(1, 2), torch.cat([last[0], last[1]], dim=1), mask.to(words.device))
 
-    def known(self) -> Vocabulary:
+    def known(self) -> "Vocabulary":
         """The vocabulary; :class:`UserError` where the encoder came without one."""
         if self.vocabulary is None:
             raise UserError("This text encoder has no vocabulary", "Import it with the captions.pickle it came with.")

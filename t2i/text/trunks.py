@@ -7,7 +7,6 @@ from torch.nn import functional as F
 from torchvision.models import inception_v3
 
 GRID = 17  # regions along each side, in every trunk
-NAMES = ("inception-v3", "small")
 
 
 class InceptionTrunk(nn.Module):

@@ -56,37 +56,6 @@ def test_a_long_caption_is_quoted_in_short():
     assert len(str(caught.value)) < 300
 
 
-def test_vocabulary_survives_saving(tmp_path):
-    vocabulary = Vocabulary.build(["a red bird", "end <end> of it"])
-    vocabulary.save(tmp_path / "vocabulary.json")
-    assert Vocabulary.load(tmp_path / "vocabulary.json").words == vocabulary.words
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"words": ["<end>", "a"',
-        '["<end>"]',
-        '{"words": ["a"]}',
-        '{"words": ["<end>", 3]}',
-        '{"words": ["<end>", "a", "a"]}',
-        "{}",
-    ],
-)
-def test_a_broken_vocabulary_is_named(tmp_path, text):
-    path = tmp_path / "vocabulary.json"
-    path.write_text(text)
-    with pytest.raises(UserError, match="is not a vocabulary") as caught:
-        Vocabulary.load(path)
-    assert str(path) in caught.value.problem
-    assert "train the text encoder again" in caught.value.mend
-
-
-def test_an_absent_vocabulary_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"There is no vocabulary at .*absent\.json"):
-        Vocabulary.load(tmp_path / "absent.json")
-
-
 def test_pad_keeps_short_captions_and_a_sorted_subset_of_long_ones():
     ids, lengths = pad([[5, 6], list(range(1, 1001))], words=18, rng=np.random.default_rng(0))
     assert ids.dtype == torch.int64
@@ -103,8 +72,3 @@ def test_pad_is_a_function_of_its_generator():
     first, again, other = (pad(captions, 10, np.random.default_rng(seed))[0] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-
-
-def test_saved_vocabulary_is_plain_json(tmp_path):
-    Vocabulary.build(["a bird"]).save(tmp_path / "v.json")
-    assert json.loads((tmp_path / "v.json").read_text()) == {"words": ["<end>", "a", "bird"]}
