@@ -36,9 +36,14 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
     return fabric
 
 
+def present() -> dict[str, bool]:
+    """The kinds of devices, and whether this machine has them."""
+    return {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+
+
 def choose(device: str = "auto") -> str:
     """``device``, with ``auto`` resolved to cuda where there is one; :class:`UserError` where it is not there."""
-    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = present()
     known("kind of device", device, there)
     if not there[device]:
         mend = "Leave --device at auto, or choose cpu."

@@ -50,7 +50,7 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
     protocol, seed = protocols.get(name), run.config.seed
     captions, numbers = test_captions(unseen, protocol.images, seed)
     generated = run.generate(captions, seed=seed)
-    metrics = fidelity.score(generated, real_images(unseen), protocol, device.choose(run.config.device))
+    metrics = fidelity.score(generated, real_images(unseen), protocol, device.choose(run.device))
     extra = {"shuffled_captions": "each picture is judged by the caption of another, drawn at random"}
     order = np.array(conditioning.shuffle(range(len(captions)), seed))
     shuffled = [captions[k] for k in order]
@@ -75,15 +75,15 @@ def _r_precision(
     run: Run, generated: Tensor, captions: list[str], classes: np.ndarray, order: np.ndarray, unseen
 ) -> dict:
     """R-precision with the captions that the pictures were drawn for, and with those of others (in ``order``)."""
-    with device.visiting(run.image_encoder, run.config.device) as image:
+    with device.visiting(run.image_encoder, run.device) as image:
         codes = torch.cat([encoders.image_codes(image, from_uint8(part)) for part in generated.split(100)])
-    with device.visiting(run.encoder, run.config.device) as text:
+    with device.visiting(run.encoder, run.device) as text:
         return encoders.of_pictures(codes, captions, classes, text, unseen, run.config.seed, dealt=order)
 
 
 def _char_cnn_rnn(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
     kind = run.state["extras"]["image_features"]
-    images = image_features(unseen, extractor(kind), torch.device(device.choose(run.config.device)))
+    images = image_features(unseen, extractor(kind), torch.device(device.choose(run.device)))
     if weights := run.state["networks"]["image"]:
         whitening = Whitening(images.shape[1], run.config.embedding_size)
         whitening.load_state_dict(weights)
@@ -102,8 +102,8 @@ def _char_cnn_rnn(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dic
 def _damsm(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
     seed, trials = run.config.seed, run.config.trials
     with (
-        device.visiting(run.encoder, run.config.device) as text,
-        device.visiting(run.image_encoder, run.config.device) as image,
+        device.visiting(run.encoder, run.device) as text,
+        device.visiting(run.image_encoder, run.device) as image,
     ):
         metrics = encoders.retrieval(text, image, unseen, seed)
         metrics |= encoders.real_r_precision(text, image, unseen, seed, trials)

@@ -47,6 +47,11 @@ class Run:
         return cls(config, checkpoint.read(directory / "checkpoint.pt"), directory)
 
     @property
+    def device(self) -> str:
+        """Where to draw and to measure: where the run was trained, or whatever this machine has."""
+        return self.config.device if device.present().get(self.config.device) else "auto"
+
+    @property
     def is_encoder(self) -> bool:
         return self.config.model not in models.NAMES
 
@@ -133,7 +138,7 @@ class Run:
 
     def encode(self, captions: list[str]) -> Tensor:
         """The sentence vectors of any number of captions: (N, N_s), on the CPU."""
-        with device.visiting(self.encoder, self.config.device) as encoder:
+        with device.visiting(self.encoder, self.device) as encoder:
             return encoders.encode(encoder, captions)
 
     def condition(self, captions: list[str]) -> Tensor:
@@ -169,7 +174,7 @@ class Run:
         """Pictures for captions from given noise: images uint8, small to large, and every stage's attention over the
         words, padded to the longest caption of its batch; all on the CPU."""
         images, encoder, generator = [], self.encoder, self.generator
-        with device.visiting(encoder, self.config.device), device.visiting(generator, self.config.device):
+        with device.visiting(encoder, self.device), device.visiting(generator, self.device):
             place = next(generator.parameters()).device
             for part in torch.arange(len(captions)).split(batch_size):
                 distinct = list(dict.fromkeys(captions[i] for i in part))

@@ -207,6 +207,25 @@ def test_no_cuda_is_said(refused, little_aviary, monkeypatch):
     assert "has no CUDA device that torch can use. Leave --device at auto" in sentence
 
 
+def test_an_unknown_device_is_said(refused, little_aviary):
+    sentence = refused("train", "--model", "gan-cls", "--root", little_aviary, "--device", "gpu0", *SMALL)
+    assert "no kind of device called 'gpu0'. Choose one of: auto, cpu, cuda, mps." in sentence
+
+
+def test_a_run_from_another_machine_is_drawn_from_here(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    settings = json.loads((run.directory / "config.json").read_text())
+    (run.directory / "config.json").write_text(json.dumps(settings | {"device": "cuda"}))
+    assert main(["sample", "--run", str(run.directory), "a red bird", "--out", str(tmp_path / "birds.png")]) == 0
+    assert (tmp_path / "birds.png").exists()
+
+
+def test_what_cannot_be_drawn_or_written_is_said(run, refused, tmp_path):
+    sample = ("sample", "--run", run.directory, "a red bird", "--out")
+    assert "--seed -1 is below zero" in refused(*sample, tmp_path / "birds.png", "--seed", -1)
+    assert f"{tmp_path} is a folder. Name a file." in refused(*sample, tmp_path)
+
+
 def test_an_unknown_dataset_and_a_missing_root_are_said(refused, tmp_path):
     assert "no dataset called 'boats'. Choose one of: aviary" in refused(
         "train", "--model", "gan-cls", "--dataset", "boats"
