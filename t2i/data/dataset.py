@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from t2i.data import images
@@ -124,7 +125,9 @@ def of_other_classes(labels: np.ndarray, classes: np.ndarray, rng: np.random.Gen
 
 def prefetch(make: Callable[[int], T], first: int, last: int) -> Iterator[T]:
     """``make(step)`` from ``first`` to before ``last``, each made in a thread while the one before is used."""
-    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
+    # Each thread that computes has a team of OpenMP threads; two full teams on few cores double the time of a step.
+    few = max(1, torch.get_num_threads() // 4)
+    with ThreadPoolExecutor(1, "prefetch", initializer=torch.set_num_threads, initargs=(few,)) as pool:
         coming = pool.submit(make, first) if first < last else None
         for step in range(first, last):
             ready = coming.result()

@@ -183,3 +183,9 @@ def test_prefetch_can_be_left_early():
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+def test_prefetching_leaves_the_threads_of_the_step_alone():
+    before = torch.get_num_threads()
+    assert list(prefetch(lambda step: torch.get_num_threads(), 0, 2)) == [max(1, before // 4)] * 2
+    assert torch.get_num_threads() == before
