@@ -48,7 +48,7 @@ def choose(device: str = "auto") -> str:
     if not there[device]:
         mend = "Leave --device at auto, or choose cpu."
         raise UserError(f"This machine has no {device.upper()} device that torch can use", mend)
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return ("cuda" if there["cuda"] else "cpu") if device == "auto" else device
 
 
 @contextmanager

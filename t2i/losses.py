@@ -22,12 +22,14 @@ def real(logits: Tensor, weight: Tensor | None = None) -> Tensor:
 
     ``weight`` (B,) scales the samples; the mean is still over B.
     """
-    return F.binary_cross_entropy_with_logits(full(logits), torch.ones_like(full(logits)), weight)
+    logits = full(logits)
+    return F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits), weight)
 
 
 def fake(logits: Tensor) -> Tensor:
     """−log(1 − D): the cross entropy of logits (B,) against the label "fake"."""
-    return F.binary_cross_entropy_with_logits(full(logits), torch.zeros_like(full(logits)))
+    logits = full(logits)
+    return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
 
 
 def matching_aware(real_right: Tensor, real_wrong: Tensor, fake_right: Tensor, wrong_weight: float = 0.5) -> Tensor:

@@ -92,6 +92,4 @@ def curves(dataset: str, profile: str, models: Sequence[str]) -> pd.DataFrame:
     """What :func:`follow` has recorded: a row for each model, seed and step, with protocol and metrics."""
     files = [paths.recorded_results().glob(f"{name}-{Path(dataset).name}-{profile}-s*/{CURVE}") for name in models]
     found = [json.loads(file.read_text(encoding="utf-8")) for every in files for file in sorted(every)]
-    return pd.DataFrame({**curve, **point} for curve in found for point in curve["points"]).drop(
-        columns="points", errors="ignore"
-    )
+    return pd.DataFrame({name: curve[name] for name in COMMON} | point for curve in found for point in curve["points"])

@@ -16,9 +16,8 @@ SCALE_KNOBS = frozenset({
 
 _SMOKE = dict(images_per_class=8, log_every=10, sample_every=1000, checkpoint_every=1000)
 _SMOKE_GAN = _SMOKE | dict(ema_decay=0.9, evaluation_protocol="fid200-aviarynet1")
-_CPU_GAN = dict(evaluation_protocol="fid2k-aviarynet1")
-_CPU_STAGES = _CPU_GAN | dict(batch_size=16, steps=800, ema_decay=0.995, log_every=25, sample_every=200)
-_GPU_GAN = dict(evaluation_protocol="fid2k-aviarynet1")
+_GAN = dict(evaluation_protocol="fid2k-aviarynet1")
+_CPU_STAGES = _GAN | dict(batch_size=16, steps=800, ema_decay=0.995, log_every=25, sample_every=200)
 
 # "stages" stands for every row of ``COMPOSITIONS``, "stage1" for StackGAN's three Stage-I networks.
 # fmt: off
@@ -50,11 +49,11 @@ _FAMILIES: dict[str, dict[str, dict]] = {
             image_size=32, batch_size=16, steps=1700, learning_rate=5e-4, trunk="small", trials=3000,
             log_every=25, sample_every=100,
         ),
-        "gan-cls": _CPU_GAN | dict(
+        "gan-cls": _GAN | dict(
             image_size=32, batch_size=16, steps=2400, learning_rate=3e-4, captions_averaged=1, generator_width=32,
             discriminator_width=24, ema_decay=0.998, log_every=100, sample_every=600,
         ),
-        "stage1": _CPU_GAN | dict(
+        "stage1": _GAN | dict(
             image_size=16, batch_size=16, steps=2800, learning_rate=3e-4, kl_weight=0.05, generator_width=24,
             discriminator_width=8, ema_decay=0.998, log_every=100, sample_every=700,
         ),
@@ -70,11 +69,11 @@ _FAMILIES: dict[str, dict[str, dict]] = {
     "gpu": {
         "char-cnn-rnn": dict(image_size=64, batch_size=30, steps=6000, image_features="aviarynet1"),
         "damsm": dict(image_size=256, steps=6000, trunk_width=64, trunk_size=68, sample_every=500),
-        "gan-cls": _GPU_GAN | dict(batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000),
-        "stage1": _GPU_GAN | dict(steps=20000, ema_decay=0.999),
-        "stackgan-stage2": _GPU_GAN | dict(steps=6000, ema_decay=0.999),
-        "stackgan2": _GPU_GAN | dict(steps=6000),
-        "stages": _GPU_GAN | dict(batch_size=16, steps=12000, sample_every=2000),
+        "gan-cls": _GAN | dict(batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000),
+        "stage1": _GAN | dict(steps=20000, ema_decay=0.999),
+        "stackgan-stage2": _GAN | dict(steps=6000, ema_decay=0.999),
+        "stackgan2": _GAN | dict(steps=6000),
+        "stages": _GAN | dict(batch_size=16, steps=12000, sample_every=2000),
     },
     "paper": {},
 }

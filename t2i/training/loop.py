@@ -40,8 +40,8 @@ def fit(config: Config, resume: bool = True) -> Run:
     saved = _saved_state(config) if resume else None
     fabric = device.start(config.device, config.precision)
     if saved and saved["finished"]:
-        length = [(settings.get("steps"), settings.get("epochs")) for settings in (saved["config"], config.to_dict())]
-        if saved["step"] >= config.steps > 0 or length[0] == length[1]:
+        as_long = all(saved["config"].get(name) == getattr(config, name) for name in ("steps", "epochs"))
+        if saved["step"] >= config.steps > 0 or as_long:
             return Run(config, saved)
     index = data.read(config.dataset, config.root).sound()
     device.seed_step(config.seed, -1)
@@ -53,8 +53,8 @@ def fit(config: Config, resume: bool = True) -> Run:
         raise UserError(problem, "Ask for more --steps, or replace the run with --no-resume.")
     if fabric.is_global_zero:
         if start == 0:  # figures of a run that this one replaces
-            for old in (*config.directory.glob("result*.json"), *config.directory.glob("curve.json")):
-                old.unlink()
+            for old in (*config.directory.glob("result*.json"), config.directory / "curve.json"):
+                old.unlink(missing_ok=True)
         paths.write_json(config.directory / "config.json", config.to_dict())
     state = _train(recipe, ema, start, total)
     return Run(config, state)

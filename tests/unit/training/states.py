@@ -11,6 +11,11 @@ def tensors(value, path="state") -> dict[str, torch.Tensor]:
     return {name: tensor for key, inner in items for name, tensor in tensors(inner, f"{path}.{key}").items()}
 
 
+def same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Equal but for the rounding of float64, by the length of the difference."""
+    return (found - wanted).norm() <= 1e-7 * wanted.norm() + 1e-9
+
+
 def differing(one: dict, other: dict) -> list[str]:
     """The paths whose tensors are not identical to the last bit."""
     a, b = tensors(one), tensors(other)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from states import same
 from torch import nn
 
 from t2i import losses
@@ -47,10 +48,6 @@ def official_step(generator, judges, adams, text, batch, image_encoder, config):
         loss = loss + config.damsm_weight * sum(losses.damsm(image_encoder(image), text, batch.classes))
     (loss + 0.5 * made.penalty).backward()
     adams[0].step()
-
-
-def same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
-    return (found - wanted).norm() <= 1e-7 * wanted.norm() + 1e-9
 
 
 @pytest.mark.parametrize("model", ["attngan", "dm-gan", "msmt-gan"])
