@@ -129,7 +129,7 @@ def sample(
     if seed < 0:
         raise UserError(f"--seed {seed} is below zero", "Give a number from 0 on.")
     trained = Run.load(run)
-    for note in trained.passed_over(list(captions)):
+    for note in trained.unread(list(captions)):
         print(f"note: {note}", file=sys.stderr)
     plots.save_sheet(trained.sample(list(captions), count, seed), count, out)
     print(out)

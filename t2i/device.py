@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
-from t2i.errors import UserError, known
+from t2i.errors import UserError, check_name
 
 
 def start(device: str = "auto", precision: str = "32-true") -> Fabric:
@@ -44,7 +44,7 @@ def present() -> dict[str, bool]:
 def choose(device: str = "auto") -> str:
     """``device``, with ``auto`` resolved to cuda where there is one; :class:`UserError` where it is not there."""
     there = present()
-    known("kind of device", device, there)
+    check_name("kind of device", device, there)
     if not there[device]:
         mend = "Leave --device at auto, or choose cpu."
         raise UserError(f"This machine has no {device.upper()} device that torch can use", mend)
@@ -52,7 +52,7 @@ def choose(device: str = "auto") -> str:
 
 
 @contextmanager
-def visiting(module: torch.nn.Module, device: str) -> Iterator[torch.nn.Module]:
+def on_device(module: torch.nn.Module, device: str) -> Iterator[torch.nn.Module]:
     """Inside, ``module`` is on ``device``; afterwards it is back on the CPU, where notebooks take it apart."""
     try:
         yield module.to(choose(device))
@@ -68,7 +68,7 @@ def _data_parallel() -> DDPStrategy:
     return DDPStrategy(**{switch: False})
 
 
-def share(fabric: Fabric, batch_size: int) -> slice:
+def shard(fabric: Fabric, batch_size: int) -> slice:
     """The part of a global batch that this process computes; :class:`UserError` where it does not divide evenly."""
     if batch_size % fabric.world_size:
         raise UserError(

@@ -14,7 +14,7 @@ class UserError(Exception):
         self.problem, self.mend = problem, mend
 
 
-def known(what: str, name: str, names: Iterable[str]) -> None:
+def check_name(what: str, name: str, names: Iterable[str]) -> None:
     """:class:`UserError` with the ``names`` that exist, unless ``name`` is one of them; ``what`` is their kind."""
     if name not in names:
         raise UserError(f"There is no {what} called {name!r}", f"Choose one of: {', '.join(names)}.")

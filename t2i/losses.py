@@ -12,23 +12,23 @@ from t2i.text import ImageFeatures, TextFeatures
 EPSILON = 1e-8  # under the norms of a cosine, as in the official code
 
 
-def full(x: Tensor) -> Tensor:
+def upcast(x: Tensor) -> Tensor:
     """``x`` in float32, or in float64 if it is: what comes from a network in half precision is promoted."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def real(logits: Tensor, weight: Tensor | None = None) -> Tensor:
+def bce_real(logits: Tensor, weight: Tensor | None = None) -> Tensor:
     """−log D: the cross entropy of logits (B,) against the label "real", averaged over the batch.
 
     ``weight`` (B,) scales the samples; the mean is still over B.
     """
-    logits = full(logits)
+    logits = upcast(logits)
     return F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits), weight)
 
 
-def fake(logits: Tensor) -> Tensor:
+def bce_fake(logits: Tensor) -> Tensor:
     """−log(1 − D): the cross entropy of logits (B,) against the label "fake"."""
-    logits = full(logits)
+    logits = upcast(logits)
     return F.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits))
 
 
@@ -39,11 +39,11 @@ def matching_aware(real_right: Tensor, real_wrong: Tensor, fake_right: Tensor, w
     image with that text, a generated image with the text it was made from. The
     paper prints the sum of logarithms and descends on it, which has the sign the wrong way round.
     """
-    return real(real_right) + wrong_weight * fake(real_wrong) + (1 - wrong_weight) * fake(fake_right)
+    return bce_real(real_right) + wrong_weight * bce_fake(real_wrong) + (1 - wrong_weight) * bce_fake(fake_right)
 
 
-def two_headed(
-    real_: Tensor, real_right: Tensor, fake_: Tensor, fake_right: Tensor, real_wrong: Tensor, objective: str = "code"
+def attngan_discriminator(
+    real: Tensor, real_right: Tensor, fake: Tensor, fake_right: Tensor, real_wrong: Tensor, objective: str = "code"
 ) -> Tensor:
     """The discriminator's loss of AttnGAN and DM-GAN, from logits (B,): of a real image alone and with its sentence, of
     a generated one alone and with its sentence, and (B − 1,) of real images with the sentence of another.
@@ -52,28 +52,30 @@ def two_headed(
     "paper" is AttnGAN's equation 5, which halves everything and knows no wrong pairs.
     """
     if objective == "paper":
-        return (real(real_) + fake(fake_) + real(real_right) + fake(fake_right)) / 2
-    return (real(real_) + real(real_right)) / 2 + (fake(fake_) + fake(fake_right) + fake(real_wrong)) / 3
+        return (bce_real(real) + bce_fake(fake) + bce_real(real_right) + bce_fake(fake_right)) / 2
+    return (bce_real(real) + bce_real(real_right)) / 2 + (
+        bce_fake(fake) + bce_fake(fake_right) + bce_fake(real_wrong)
+    ) / 3
 
 
-def joint(conditional: Sequence[Tensor], unconditional: Sequence[Tensor]) -> Tensor:
+def stackgan2_discriminator(conditional: Sequence[Tensor], unconditional: Sequence[Tensor]) -> Tensor:
     """A discriminator's loss in StackGAN++, from logits (B,) of a real picture, a wrong one and a generated one: each
     with the caption, and alone. The wrong picture does not fit the caption, but it is real."""
-    with_caption = [judge(logits) for judge, logits in zip((real, fake, fake), conditional, strict=True)]
-    alone = [judge(logits) for judge, logits in zip((real, real, fake), unconditional, strict=True)]
+    with_caption = [loss(logits) for loss, logits in zip((bce_real, bce_fake, bce_fake), conditional, strict=True)]
+    alone = [loss(logits) for loss, logits in zip((bce_real, bce_real, bce_fake), unconditional, strict=True)]
     return sum(with_caption) + sum(alone)
 
 
 def kullback_leibler(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(μ, σ²) ‖ N(0, 1)) of the conditioning augmentation, (B, C) each, averaged over B and C."""
-    mean, log_variance = full(mean), full(log_variance)
+    mean, log_variance = upcast(mean), upcast(log_variance)
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
 
 
 def redundancy(outputs: Tensor) -> Tensor:
     """How alike the heads of a refinement stage are: the cosine of their mean outputs (T, B, C), summed over pairs of
     heads and averaged over B (MSMT-GAN, equations 20 and 21)."""
-    directions = F.normalize(full(outputs), dim=2, eps=EPSILON)
+    directions = F.normalize(upcast(outputs), dim=2, eps=EPSILON)
     # Without a matrix product, which autocast would round to bfloat16. The square of the sum has each pair twice.
     twice = directions.sum(dim=0).square() - directions.square().sum(dim=0)
     return twice.sum(dim=1).mean() / 2
@@ -86,7 +88,7 @@ def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0) -> Tenso
     another class that comes within ``margin`` of the right one costs the difference, and so does every such image;
     the sum is divided by B², as the authors' code does.
     """
-    scores = full(images) @ full(texts).T  # (image, text)
+    scores = upcast(images) @ upcast(texts).T  # (image, text)
     right = scores.diagonal()
     other = ~torch.eye(len(scores), dtype=torch.bool, device=scores.device)
     by_image = (margin + scores - right[:, None]).clamp(min=0)[other].sum()
@@ -139,8 +141,8 @@ def words_similarity(image: ImageFeatures, text: TextFeatures, gammas: Gammas = 
 
     AttnGAN's equation 10 divides this by γ₂; the official code, and so every released weight, does not.
     """
-    contexts, _ = region_attention(full(text.words), text.mask, full(image.regions).flatten(2), gammas.attention)
-    words = full(text.words).transpose(1, 2)  # (C, T, D)
+    contexts, _ = region_attention(upcast(text.words), text.mask, upcast(image.regions).flatten(2), gammas.attention)
+    words = upcast(text.words).transpose(1, 2)  # (C, T, D)
     norms = words.norm(dim=-1) * contexts.norm(dim=-1)
     cosines = gammas.words * (words * contexts).sum(dim=-1) / norms.clamp(min=EPSILON)
     if text.mask is not None:
@@ -150,7 +152,7 @@ def words_similarity(image: ImageFeatures, text: TextFeatures, gammas: Gammas = 
 
 def sentence_similarity(image: ImageFeatures, text: TextFeatures) -> Tensor:
     """The cosine between the code of each image and each sentence: (I, C)."""
-    code, sentence = full(image.code), full(text.sentence)
+    code, sentence = upcast(image.code), upcast(text.sentence)
     norms = code.norm(dim=1)[:, None] * sentence.norm(dim=1)
     return code @ sentence.T / norms.clamp(min=EPSILON)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from t2i import checkpoint, models, official_names, paths, pickles
 from t2i import config as configs
-from t2i.errors import UserError, known
+from t2i.errors import UserError, check_name
 from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import ALPHABET
@@ -133,8 +133,8 @@ def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "offi
     more than tensors, and a checkpoint of another layout, alphabet, vocabulary or width, naming the file's key and both
     sizes.
     """
-    known("kind of checkpoint", kind, KINDS)
-    known("mask", mask, ("official", "correct"))
+    check_name("kind of checkpoint", kind, KINDS)
+    check_name("mask", mask, ("official", "correct"))
     layout, name = KINDS[kind], "the state dict" if isinstance(source, Mapping) else source
     weights = source if isinstance(source, Mapping) else read(Path(source))
     theirs = {layout.key(key.removeprefix("module.")): key for key in weights}  # our key: the file's
@@ -209,7 +209,7 @@ def import_run(
     ``text_encoder``, by default the one that was imported before; its discriminators come along if they lie beside it
     under their released names (``netD0.pth`` to ``netD2.pth``, or StackGAN's ``netD_epoch_last.pth``).
     """
-    known("kind of checkpoint", kind, KINDS)
+    check_name("kind of checkpoint", kind, KINDS)
     layout, file = KINDS[kind], Path(file)
     if (captions or image_encoder) and not layout.reads_words:
         raise UserError(f"{kind} has no use for --captions and --image-encoder", "Leave them out.")
@@ -253,14 +253,14 @@ def _generator_state(kind: str, file: Path, settings) -> dict:
         names = {f"netD{k}.pth": kind.replace("G_NET", f"D_NET{64 << k}") for k in range(3)}
     else:
         names = {"netD_epoch_last.pth": kind.removesuffix("G") + "D"}
-    found = {_beside(file, name): judge for name, judge in names.items()}
-    judges = {
+    found = {_beside(file, name): kind_ for name, kind_ in names.items()}
+    discriminators = {
         f"{k}.{key}": value
-        for k, (netd, judge) in enumerate(found.items() if all(found) else ())
-        for key, value in load(judge, netd).state_dict().items()
+        for k, (netd, kind_) in enumerate(found.items() if all(found) else ())
+        for key, value in load(kind_, netd).state_dict().items()
     }
     return {
-        "networks": {"generator": generator, "discriminators": judges},
+        "networks": {"generator": generator, "discriminators": discriminators},
         "ema": {f"module.{key}": value for key, value in generator.items()},  # a release is the average already
         "extras": {"text_encoder": encoder_run(settings).as_encoder()},
     }

@@ -58,7 +58,7 @@ class Panel:
         except UserError as error:
             self.note.value = str(error)
             return
-        self.note.value = " ".join(self.run.passed_over([self.caption.value]))
+        self.note.value = " ".join(self.run.unread([self.caption.value]))
         options = ["all", *(f"{k + 1} {word}" for k, word in enumerate(words))]
         if tuple(options) != self.word.options:
             with self.word.hold_trait_notifications():

@@ -22,7 +22,7 @@ from t2i.config.settings import (
     StackGanStage2Config,
     StackGanTreeConfig,
 )
-from t2i.errors import UserError, known
+from t2i.errors import UserError, check_name
 
 __all__ = [
     "COMPOSITIONS",
@@ -86,22 +86,22 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     """
     folder = dataset not in DATASETS and Path(dataset).expanduser().is_dir()
     kind = "folder" if folder or dataset == "folder" else dataset
-    known("model", model, MODELS)
-    known("dataset", kind, (*DATASETS, "folder"))
-    known("profile", profile, PROFILE_NAMES)
+    check_name("model", model, MODELS)
+    check_name("dataset", kind, (*DATASETS, "folder"))
+    check_name("profile", profile, PROFILE_NAMES)
     paper = PAPER[model, kind]
     config = replace(paper, profile=profile, **PROFILES[profile].get(model, {}))
     if folder:
         config = replace(config, dataset="folder", root=str(Path(dataset).expanduser().resolve()))
     names = [f.name for f in fields(config)]
     for name in overrides:
-        known(f"setting of {model}", name, names)
+        check_name(f"setting of {model}", name, names)
     config = replace(config, **overrides)
     if "stage1" in overrides and not {"block", "text_encoder"} <= overrides.keys():  # a saved config has all three
         config = replace(config, **_of_stage1(config.stage1) | overrides)
     for name, choices in _CHOICES.items():
         if name in names:
-            known(name.replace("_", " "), getattr(config, name), choices)
+            check_name(name.replace("_", " "), getattr(config, name), choices)
     _check_numbers(config)
     if isinstance(config, GanClsConfig | MultiStageConfig | StackGanConfig | StackGanTreeConfig):
         _check_size(config)

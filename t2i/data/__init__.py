@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from t2i.config import Config
 from t2i.data import aviary, coco, cub, flowers, folder
 from t2i.data.index import Example, Index
-from t2i.errors import UserError, known
+from t2i.errors import UserError, check_name
 
-__all__ = ["READERS", "Example", "Index", "read"]
+__all__ = ["READERS", "Example", "Index", "load", "read"]
 
 READERS = {
     "aviary": cub.read,  # drawn in the CUB layout
@@ -24,7 +25,7 @@ def read(name: str, root: Path) -> Index:
     captions are in :attr:`Index.problems`.
     """
     root = Path(root)
-    known("data set", name, READERS)
+    check_name("data set", name, READERS)
     if name == "aviary":
         aviary.ensure(root)
     if not root.is_dir():
@@ -32,3 +33,8 @@ def read(name: str, root: Path) -> Index:
         mend = f"Prepare it: python -m t2i data prepare --dataset {name} --root {root}{extra}"
         raise UserError(f"There is no folder {root}", mend)
     return READERS[name](root)
+
+
+def load(config: Config) -> Index:
+    """The data set that ``config`` trains on, without faults; :class:`UserError` names the first one that there is."""
+    return read(config.dataset, config.root).checked()

@@ -89,7 +89,9 @@ def individual(kind: Attributes, rng: np.random.Generator) -> Attributes:
     """One bird of the species ``kind``: mostly typical, sometimes not, in a pose and place of its own."""
     strays = {"body": 0.08, "belly": 0.25, "wing": 0.25, "crown": 0.25, "bill": 0.2, "wing_bars": 0.15,
               "bill_length": 0.2, "tail_length": 0.2, "size": 0.25, "pose": 1, "side": 1, "background": 1}  # fmt: skip
-    changed = {name: VALUES[name][rng.integers(len(VALUES[name]))] for name, chance in strays.items() if rng.random() < chance}
+    changed = {
+        name: VALUES[name][rng.integers(len(VALUES[name]))] for name, chance in strays.items() if rng.random() < chance
+    }
     return replace(kind, **changed)
 
 
@@ -115,7 +117,9 @@ def write(root: Path, size: int = 128, images_per_species: int = IMAGES_PER_SPEC
     truths = root / "attributes.jsonl"
     truths.touch()
     (root / "aviary.json").unlink(missing_ok=True)
-    tables: dict[str, list[str]] = {name: [] for name in ("images", "bounding_boxes", "image_class_labels", "attributes", "train", "test")}
+    tables: dict[str, list[str]] = {
+        name: [] for name in ("images", "bounding_boxes", "image_class_labels", "attributes", "train", "test")
+    }
     everything = list(birds(images_per_species, seed))
     for number, (label, k, name, bird) in enumerate(tqdm(everything, desc="drawing birds", unit="bird"), start=1):
         key = f"{label:03d}.{name}/{name}_{k + 1:04d}"
@@ -137,7 +141,9 @@ def write(root: Path, size: int = 128, images_per_species: int = IMAGES_PER_SPEC
     for split in ("train", "test"):
         _lines(root / f"{split}_filenames.txt", tables[split])
     _lines(truths, tables["attributes"])
-    paths.write_json(root / "aviary.json", {"version": VERSION, "seed": seed, "size": size, "images_per_species": images_per_species})
+    paths.write_json(
+        root / "aviary.json", {"version": VERSION, "seed": seed, "size": size, "images_per_species": images_per_species}
+    )
 
 
 def ensure(root: Path) -> None:
@@ -154,7 +160,10 @@ def true_attributes(root: Path) -> dict[str, Attributes]:
     """The attributes of every bird under ``root`` by image key."""
     file = Path(root) / "attributes.jsonl"
     if not file.is_file():
-        raise UserError(f"{file} is missing", "Only Aviary has true attributes; draw it with: python -m t2i data prepare --dataset aviary")
+        raise UserError(
+            f"{file} is missing",
+            "Only Aviary has true attributes; draw it with: python -m t2i data prepare --dataset aviary",
+        )
     rows = map(json.loads, file.read_text(encoding="utf-8").splitlines())
     return {row.pop("key"): Attributes(**row) for row in rows}
 

@@ -1,4 +1,5 @@
-"""The Aviary's captions: a small grammar that sounds like a crowd describing birds, and the way back from words to facts.
+"""The Aviary's captions: a small grammar that sounds like a crowd describing birds, and the way back from words to
+facts.
 
 Parts are left out and put in any order, "grey" and "gray", "beak" and "bill" stand for each other, and some sentences
 do not say the colour of the body at all: an encoder has to read, it cannot count positions.
@@ -8,9 +9,19 @@ import re
 
 import numpy as np
 
-COLOUR_WORDS = {c: c for c in ("red", "orange", "yellow", "green", "blue", "brown", "black", "white", "gray")} | {"grey": "gray"}
-_SIZE_WORDS = {"small": ("small", "tiny", "little"), "medium": ("medium sized", "medium-sized"), "large": ("large", "big")}
-_POSE_WORDS = {"perched": ("sitting on a branch", "perched on a branch"), "standing": ("standing on the ground",), "flying": ("in flight", "flying")}
+COLOUR_WORDS = {c: c for c in ("red", "orange", "yellow", "green", "blue", "brown", "black", "white", "gray")} | {
+    "grey": "gray"
+}
+_SIZE_WORDS = {
+    "small": ("small", "tiny", "little"),
+    "medium": ("medium sized", "medium-sized"),
+    "large": ("large", "big"),
+}
+_POSE_WORDS = {
+    "perched": ("sitting on a branch", "perched on a branch"),
+    "standing": ("standing on the ground",),
+    "flying": ("in flight", "flying"),
+}
 
 
 def write(bird: dict, rng: np.random.Generator) -> str:
@@ -60,12 +71,15 @@ def write(bird: dict, rng: np.random.Generator) -> str:
 
     form = int(rng.choice(6, p=[0.24, 0.24, 0.16, 0.14, 0.08, 0.14]))
     if form == 0:
-        sentence = f"{pick('this', article(size + body).split()[0])} {size}{body} bird {pick('has', 'with') if chance(0.5) else 'has'} {join(parts)}{ending}"
+        start, verb = pick("this", article(size + body).split()[0]), pick("has", "with") if chance(0.5) else "has"
+        sentence = f"{start} {size}{body} bird {verb} {join(parts)}{ending}"
     elif form == 1:
-        sentence = f"this {size}bird is {pick('', 'mostly ', 'all ')}{body}{pick('', ' in color')} {pick('and has', 'with')} {join(parts)}{ending}"
+        extent, color, verb = pick("", "mostly ", "all "), pick("", " in color"), pick("and has", "with")
+        sentence = f"this {size}bird is {extent}{body}{color} {verb} {join(parts)}{ending}"
     elif form == 2:
         placed = [f"{article(body)} body", *parts]
-        sentence = f"{pick('this', 'a', 'the')} {size}bird {pick('has', 'with')} {join([placed[i] for i in rng.permutation(len(placed))])}{ending}"
+        start, verb = pick("this", "a", "the"), pick("has", "with")
+        sentence = f"{start} {size}bird {verb} {join([placed[i] for i in rng.permutation(len(placed))])}{ending}"
     elif form == 3:
         sentence = f"the body of this {size}bird is {body} and it has {join(parts)}{ending}"
     elif form == 4:

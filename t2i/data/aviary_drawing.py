@@ -25,8 +25,26 @@ SUPERSAMPLING = 3
 
 BODY = [(-0.72, -0.42), (-0.97, 0.02), (-0.84, 0.40), (-0.40, 0.66), (0.20, 0.58), (0.74, 0.28), (1.04, 0.02),
         (0.74, -0.20), (0.22, -0.44), (-0.30, -0.54)]  # fmt: skip
-BELLY = [(-0.86, 0.30), (-0.72, 0.49), (-0.40, 0.64), (0.20, 0.56), (0.66, 0.30), (0.28, 0.38), (-0.20, 0.40), (-0.60, 0.30)]
-WING = [(-0.34, -0.16), (-0.34, 0.06), (-0.08, 0.24), (0.42, 0.24), (1.08, 0.12), (0.74, -0.08), (0.22, -0.24), (-0.12, -0.26)]
+BELLY = [
+    (-0.86, 0.30),
+    (-0.72, 0.49),
+    (-0.40, 0.64),
+    (0.20, 0.56),
+    (0.66, 0.30),
+    (0.28, 0.38),
+    (-0.20, 0.40),
+    (-0.60, 0.30),
+]
+WING = [
+    (-0.34, -0.16),
+    (-0.34, 0.06),
+    (-0.08, 0.24),
+    (0.42, 0.24),
+    (1.08, 0.12),
+    (0.74, -0.08),
+    (0.22, -0.24),
+    (-0.12, -0.26),
+]
 RAISED_WING = [(-0.40, -0.28), (-0.22, 0.02), (0.26, 0.02), (0.62, -0.50), (0.98, -1.34), (0.46, -1.12), (0.00, -0.78)]
 FAR_WING = [(-0.46, -0.34), (-0.10, -0.20), (0.24, -0.66), (0.42, -1.30), (0.02, -1.10), (-0.32, -0.80)]
 
@@ -36,7 +54,9 @@ def _smooth(points, per_segment: int = 7) -> np.ndarray:
     p = np.asarray(points, dtype=np.float64)
     before, after, beyond = np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
     t = np.linspace(0, 1, per_segment, endpoint=False)[:, None, None]
-    curve = p + t / 2 * ((after - before) + t * ((2 * before - 5 * p + 4 * after - beyond) + t * (3 * (p - after) + beyond - before)))
+    curve = p + t / 2 * (
+        (after - before) + t * ((2 * before - 5 * p + 4 * after - beyond) + t * (3 * (p - after) + beyond - before))
+    )
     return curve.transpose(1, 0, 2).reshape(-1, 2)
 
 
@@ -72,7 +92,9 @@ class _Canvas:
         placed = self.place(points)
         self.draw.polygon(placed, fill=colour)
         if outline:
-            self.draw.line([*placed, placed[0]], fill=shade(colour, outline), width=max(1, round(self.side / 170)), joint="curve")
+            self.draw.line(
+                [*placed, placed[0]], fill=shade(colour, outline), width=max(1, round(self.side / 170)), joint="curve"
+            )
 
     def line(self, points, colour, width: float) -> None:
         self.draw.line(self.place(points), fill=colour, width=max(1, round(width * self.scale)), joint="curve")
@@ -107,7 +129,10 @@ def _perch(canvas: _Canvas, pose: str, foot_y: float, rng) -> None:
     if pose == "standing":
         earth = shade((158, 142, 104), rng.uniform(0.88, 1.05))
         for layer in range(5):  # lighter where the ground is near
-            draw.ellipse((-side, foot_y + side * (0.09 * layer - 0.02), 2 * side, foot_y + 2 * side), fill=shade(earth, 1 + 0.035 * layer))
+            draw.ellipse(
+                (-side, foot_y + side * (0.09 * layer - 0.02), 2 * side, foot_y + 2 * side),
+                fill=shade(earth, 1 + 0.035 * layer),
+            )
         return
     slope, thick = rng.uniform(-0.12, 0.12), side * rng.uniform(0.02, 0.032)
     x0 = canvas.centre[0]
@@ -123,7 +148,9 @@ def _perch(canvas: _Canvas, pose: str, foot_y: float, rng) -> None:
 
 def _jitter(name: str, rng) -> tuple[int, int, int]:
     """The named colour as this one bird wears it."""
-    return tuple(int(c) for c in np.clip(np.array(COLOURS[name]) * rng.uniform(0.92, 1.06) + rng.uniform(-7, 7, 3), 0, 255))
+    return tuple(
+        int(c) for c in np.clip(np.array(COLOURS[name]) * rng.uniform(0.92, 1.06) + rng.uniform(-7, 7, 3), 0, 255)
+    )
 
 
 def _bill(canvas: _Canvas, colour, reach: float, head) -> None:
@@ -152,10 +179,14 @@ def draw(bird, size: int, rng: np.random.Generator) -> tuple[Image.Image, tuple[
     scale = BODY_LENGTH[bird.size] * side * rng.uniform(0.95, 1.05)
     centre = side * (np.array([0.5, 0.52 if not flying else 0.58]) + rng.uniform(-0.045, 0.045, 2))
     mirrored = bird.side == "right"
-    centre[0] += (-1 if mirrored else 1) * (0.10 - 0.13 * LENGTHS[bird.tail_length] + 0.05 * LENGTHS[bird.bill_length]) * scale
+    centre[0] += (
+        (-1 if mirrored else 1) * (0.10 - 0.13 * LENGTHS[bird.tail_length] + 0.05 * LENGTHS[bird.bill_length]) * scale
+    )
     picture = _background(bird.background, side, rng)
     canvas = _Canvas(picture, centre, scale, TILT[bird.pose] + rng.uniform(-5, 5), mirrored)
-    body, belly, wing, crown, bill = (_jitter(c, rng) for c in (bird.body, bird.belly, bird.wing, bird.crown, bird.bill))
+    body, belly, wing, crown, bill = (
+        _jitter(c, rng) for c in (bird.body, bird.belly, bird.wing, bird.crown, bird.bill)
+    )
     plump, head_radius = rng.uniform(0.92, 1.10), rng.uniform(0.39, 0.44)
     head = (-0.80, -0.60)
 
@@ -168,7 +199,10 @@ def draw(bird, size: int, rng: np.random.Generator) -> tuple[Image.Image, tuple[
     else:
         canvas.polygon(_smooth(FAR_WING), shade(wing, 0.78))
     length = 0.55 + 0.42 * LENGTHS[bird.tail_length]
-    canvas.polygon([(0.62, -0.16), (0.95 + length, 0.02), (1.0 + length, 0.16), (0.90 + length, 0.26), (0.62, 0.22)], shade(wing, 0.86))
+    canvas.polygon(
+        [(0.62, -0.16), (0.95 + length, 0.02), (1.0 + length, 0.16), (0.90 + length, 0.26), (0.62, 0.22)],
+        shade(wing, 0.86),
+    )
     canvas.polygon(_smooth(BODY) * (1, plump), body)
     canvas.polygon(_smooth(BELLY) * (1, plump), belly, outline=0)
     canvas.polygon(_arc(head, head_radius, 0, 360, 40), body, outline=0)
@@ -181,7 +215,11 @@ def draw(bird, size: int, rng: np.random.Generator) -> tuple[Image.Image, tuple[
     canvas.polygon(_arc((eye[0] - 0.025, eye[1] - 0.03), 0.026, 0, 360, 8), (255, 255, 255), outline=0)
     canvas.polygon(_smooth(RAISED_WING if flying else WING), wing)
     for shift in (0.0, 0.10):  # the edges of the flight feathers
-        feather = [(0.34, -0.10 - shift), (0.74, -0.86 - shift)] if flying else [(0.25, 0.20 - shift), (0.88, 0.08 - shift / 2)]
+        feather = (
+            [(0.34, -0.10 - shift), (0.74, -0.86 - shift)]
+            if flying
+            else [(0.25, 0.20 - shift), (0.88, 0.08 - shift / 2)]
+        )
         canvas.line(feather, shade(wing, 0.72), 0.03)
     if bird.wing_bars:
         _wing_bars(canvas, flying, wing)

@@ -1,15 +1,12 @@
 """Captions as words: the official tokenisation and the vocabulary of the DAMSM line (characters: ``t2i.text``)."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from t2i import paths
 from t2i.errors import UserError
 
 _WORD = re.compile(r"\w+")

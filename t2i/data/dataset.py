@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from t2i.config import Config
 from t2i.data import images
 from t2i.data.cache import ImageCache
 from t2i.data.index import Example, Index
@@ -48,6 +49,12 @@ class ImageTextDataset:
         self.crop, self.resize, self.images_per_class = crop, resize, images_per_class
         self.examples = _first_of_each_class(index.split(split), images_per_class)
         self.labels = _dense_labels(self.examples)
+
+    @classmethod
+    def from_config(cls, config: Config, index: Index, split: str = "train") -> "ImageTextDataset":
+        """The ``split`` of ``index`` as ``config`` prepares its images."""
+        sizes = getattr(config, "sizes", (config.image_size,))
+        return cls(index, split, sizes, config.crop, config.resize, config.images_per_class)
 
     def __len__(self) -> int:
         return len(self.examples)

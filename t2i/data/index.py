@@ -38,23 +38,29 @@ class Index:
         return [example for example in self.examples if example.split == name]
 
     def with_words(self) -> "Index":
-        """This index without the captions that hold no word, for models that read words; :class:`UserError` for an image
-        whose captions are all such."""
+        """This index without the captions that hold no word, for models that read words; :class:`UserError` for an
+        image whose captions are all such."""
         examples = []
         for example in self.examples:
             captions = tuple(caption for caption in example.captions if tokenise(caption))
             if not captions:
-                raise UserError(f"{example.key}: no caption holds a word", "Write one, or take the image out of the set.")
+                raise UserError(
+                    f"{example.key}: no caption holds a word", "Write one, or take the image out of the set."
+                )
             examples.append(replace(example, captions=captions))
         return replace(self, examples=examples)
 
-    def sound(self) -> "Index":
+    def checked(self) -> "Index":
         """This index, or a :class:`UserError` that names the first problem and how many there are."""
         if self.problems:
             what, mend = self.problems[0]
             others = len(self.problems) - 1
-            more = f" ({others} more: python -m t2i data check --dataset {self.name} --root {self.root})" if others else ""
+            more = (
+                f" ({others} more: python -m t2i data check --dataset {self.name} --root {self.root})" if others else ""
+            )
             raise UserError(what, mend + more)
         if not self.examples:
-            raise UserError(f"{self.root}: no image with captions was found", "Check that --root names the right folder.")
+            raise UserError(
+                f"{self.root}: no image with captions was found", "Check that --root names the right folder."
+            )
         return self

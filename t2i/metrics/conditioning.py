@@ -32,12 +32,16 @@ def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = 
     """
     chosen = rng_for(seed, 0, "matching").permutation(len(unseen))[:limit]
     captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "matching captions"))]
-    judge, right, wrong = copy.deepcopy(run.discriminators[-1]), [], []  # spectral norm moves on with every look
+    discriminator, right, wrong = (
+        copy.deepcopy(run.discriminators[-1]),
+        [],
+        [],
+    )  # spectral norm moves on with every look
     dealt = shuffle(captions, seed)
     for part in np.array_split(np.arange(len(chosen)), -(-len(chosen) // 100)):
-        features = judge.features(unseen.evaluation_images(chosen[part])[-1])
+        features = discriminator.features(unseen.evaluation_images(chosen[part])[-1])
         for scores, texts in ((right, captions), (wrong, dealt)):
-            scores.append(judge.conditional(features, run.condition([texts[i] for i in part])))
+            scores.append(discriminator.conditional(features, run.condition([texts[i] for i in part])))
     right, wrong = torch.cat(right), torch.cat(wrong)
     return {
         "matching_score": right.sigmoid().mean().item(),

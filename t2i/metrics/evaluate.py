@@ -28,7 +28,7 @@ def evaluate(run: Run, protocol: str | None = None) -> dict:
     """
     started = time.perf_counter()
     config = run.config
-    index = data.read(config.dataset, config.root).sound()
+    index = data.read(config.dataset, config.root).checked()
     if run.reads_words:
         index = index.with_words()
     unseen = ImageTextDataset(index, "test", (config.image_size,), config.crop, config.resize, config.images_per_class)
@@ -75,9 +75,9 @@ def _r_precision(
     run: Run, generated: Tensor, captions: list[str], classes: np.ndarray, order: np.ndarray, unseen
 ) -> dict:
     """R-precision with the captions that the pictures were drawn for, and with those of others (in ``order``)."""
-    with device.visiting(run.image_encoder, run.device) as image:
+    with device.on_device(run.image_encoder, run.device) as image:
         codes = torch.cat([encoders.image_codes(image, from_uint8(part)) for part in generated.split(100)])
-    with device.visiting(run.encoder, run.device) as text:
+    with device.on_device(run.encoder, run.device) as text:
         return encoders.of_pictures(codes, captions, classes, text, unseen, run.config.seed, dealt=order)
 
 
@@ -102,8 +102,8 @@ def _char_cnn_rnn(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dic
 def _damsm(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
     seed, trials = run.config.seed, run.config.trials
     with (
-        device.visiting(run.encoder, run.device) as text,
-        device.visiting(run.image_encoder, run.device) as image,
+        device.on_device(run.encoder, run.device) as text,
+        device.on_device(run.image_encoder, run.device) as image,
     ):
         metrics = encoders.retrieval(text, image, unseen, seed)
         metrics |= encoders.real_r_precision(text, image, unseen, seed, trials)

@@ -8,7 +8,7 @@ extractor, and a table takes its columns from the names.
 
 from dataclasses import dataclass
 
-from t2i.errors import known
+from t2i.errors import check_name
 
 
 @dataclass(frozen=True)
@@ -65,5 +65,5 @@ PROTOCOLS = {
 
 def get(name: str) -> Protocol:
     """The protocol called ``name``; raises :class:`UserError` with the names that exist."""
-    known("protocol", name, PROTOCOLS)
+    check_name("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]

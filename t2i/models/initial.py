@@ -47,7 +47,7 @@ class SentenceStage(nn.Module):
         self.ups = nn.Sequential(*(up_block(base >> k, base >> (k + 1)) for k in range(steps)))
 
     @classmethod
-    def of(cls, config) -> "SentenceStage":
+    def from_config(cls, config) -> "SentenceStage":
         """The stage as ``config`` describes it."""
         return cls(config.condition_size, config.noise_size, config.generator_width, config.sizes[0])
 
@@ -80,7 +80,7 @@ class MultiTailStage(nn.Module):
         self.fusion = Fusion(width)
 
     @classmethod
-    def of(cls, config) -> "MultiTailStage":
+    def from_config(cls, config) -> "MultiTailStage":
         """The stage as ``config`` describes it."""
         sizes = config.condition_size, config.noise_size, TEXT_SIZE
         return cls(*sizes, config.generator_width, config.sizes[0], config.tail_kernel)

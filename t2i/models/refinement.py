@@ -23,7 +23,7 @@ class Refinement(nn.Module):
         self.up = up_block(2 * width, width)
 
     @classmethod
-    def of(cls, config) -> "Refinement":
+    def from_config(cls, config) -> "Refinement":
         """The stage as ``config`` describes it."""
         return cls(config.generator_width, TEXT_SIZE, config.residual_blocks, config.mask)
 

@@ -39,7 +39,7 @@ class SpatialRefinement(Refinement):
         self.skip = Fusion(width) if heads > 1 else None  # "if we have T heads": one head's U₁ is the response
 
     @classmethod
-    def of(cls, config) -> "SpatialRefinement":
+    def from_config(cls, config) -> "SpatialRefinement":
         if config.mask != "correct":
             problem = f"{config.model} has no official code, and so none of its attention mask"
             raise UserError(problem, "Leave mask at correct.")

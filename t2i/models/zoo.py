@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import nn
 
 from t2i import config as configs
-from t2i.errors import UserError, known
+from t2i.errors import UserError, check_name
 from t2i.models import gan_cls, stackgan, stackgan2
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generator
@@ -27,8 +27,10 @@ class Networks(NamedTuple):
 def _gan_cls(config: configs.GanClsConfig) -> Networks:
     sizes = config.sentence_size, config.text_size, config.image_size
     generator = gan_cls.Generator(*sizes, config.noise_size, config.generator_width)
-    judge = gan_cls.Discriminator(*sizes, config.discriminator_width, interpolating=config.interpolation_weight > 0)
-    networks = Networks(generator, nn.ModuleList([judge]))
+    discriminator = gan_cls.Discriminator(
+        *sizes, config.discriminator_width, interpolating=config.interpolation_weight > 0
+    )
+    networks = Networks(generator, nn.ModuleList([discriminator]))
     for network in networks:
         gan_cls.initialise(network)
     return networks
@@ -40,8 +42,10 @@ def _stages(config: configs.MultiStageConfig) -> Networks:
     augmentation = ConditioningAugmentation(TEXT_SIZE, config.condition_size)
     initial = _stage("an initial stage", config.initial, INITIAL, config)
     refinements = [_stage("a refinement", name, REFINEMENTS, config) for name in config.refinements]
-    judges = [Discriminator(size, TEXT_SIZE, config.discriminator_width, config.norm) for size in sizes]
-    networks = Networks(Generator(augmentation, initial, refinements, width, config.noise_size), nn.ModuleList(judges))
+    discriminators = [Discriminator(size, TEXT_SIZE, config.discriminator_width, config.norm) for size in sizes]
+    networks = Networks(
+        Generator(augmentation, initial, refinements, width, config.noise_size), nn.ModuleList(discriminators)
+    )
     for network in networks:
         initialise(network)
     return networks
@@ -51,15 +55,15 @@ def _stage(what: str, name: str, table: dict, config: configs.MultiStageConfig) 
     if name not in table:
         problem = f"{config.model} asks for {what} called {name!r}, which there is not"
         raise UserError(problem, f"Choose among: {', '.join(table)}.")
-    return table[name].of(config)
+    return table[name].from_config(config)
 
 
 def _stackgan(config: configs.StackGanConfig) -> Networks:
     """Stage-I, with the block of ``config``."""
-    judge = stackgan.StageOneDiscriminator(
+    discriminator = stackgan.StageOneDiscriminator(
         config.image_size, config.condition_size, config.discriminator_width, config.block
     )
-    networks = Networks(_stage_one(config, config.image_size), nn.ModuleList([judge]))
+    networks = Networks(_stage_one(config, config.image_size), nn.ModuleList([discriminator]))
     for network in networks:
         stackgan.initialise(network)
     return networks
@@ -74,8 +78,8 @@ def _stackgan_stage2(config: configs.StackGanStage2Config) -> Networks:
     """Stage-II around a Stage-I of the same widths, which training replaces by a trained one."""
     stage1 = _stage_one(config, config.image_size // stackgan.ENLARGEMENT)
     sizes = config.sentence_size, config.generator_width, config.residual_blocks
-    judge = Discriminator(config.image_size, config.condition_size, config.discriminator_width, norm="batch")
-    networks = Networks(stackgan.StageTwoGenerator(stage1, *sizes), nn.ModuleList([judge]))
+    discriminator = Discriminator(config.image_size, config.condition_size, config.discriminator_width, norm="batch")
+    networks = Networks(stackgan.StageTwoGenerator(stage1, *sizes), nn.ModuleList([discriminator]))
     for network in networks:
         stackgan.initialise(network)
     return networks
@@ -84,10 +88,10 @@ def _stackgan_stage2(config: configs.StackGanStage2Config) -> Networks:
 def _stackgan2(config: configs.StackGanTreeConfig) -> Networks:
     inputs = config.sentence_size, config.condition_size, config.noise_size
     generator = stackgan2.TreeGenerator(*inputs, config.generator_width, config.sizes, config.residual_blocks)
-    judges = [
+    discriminators = [
         stackgan2.TreeDiscriminator(size, config.condition_size, config.discriminator_width) for size in config.sizes
     ]
-    networks = Networks(generator, nn.ModuleList(judges))
+    networks = Networks(generator, nn.ModuleList(discriminators))
     for network in networks:
         initialise(network)
     return networks
@@ -116,7 +120,7 @@ def build(name: str, dataset: str = "cub", profile: str = "paper", vocabulary_si
     ``vocabulary_size`` changes nothing: every generator reads with an encoder from outside, which has the vocabulary.
     Raises :class:`UserError` for a name that is not in ``NAMES``.
     """
-    known("model", name, NAMES)
+    check_name("model", name, NAMES)
     return from_config(configs.load(name, dataset, profile))
 
 

@@ -46,7 +46,7 @@ class TextEncoder(nn.Module):
         mask = torch.arange(words.shape[1]) >= lengths[:, None]
         return TextFeatures(words.transpose(1, 2), torch.cat([last[0], last[1]], dim=1), mask.to(words.device))
 
-    def known(self) -> "Vocabulary":
+    def require_vocabulary(self) -> "Vocabulary":
         """The vocabulary; :class:`UserError` where the encoder came without one."""
         if self.vocabulary is None:
             raise UserError("This text encoder has no vocabulary", "Import it with the captions.pickle it came with.")
@@ -54,7 +54,7 @@ class TextEncoder(nn.Module):
 
     def features(self, texts: list[str]) -> TextFeatures:
         """Captions as written, each in full length; :class:`UserError` for one without a known word."""
-        vocabulary = self.known()
+        vocabulary = self.require_vocabulary()
         numbers = [torch.tensor(vocabulary.encode(text)) for text in texts]
         lengths = torch.tensor([len(words) for words in numbers])
         return self(pad_sequence(numbers, batch_first=True).to(self.embedding.weight.device), lengths)

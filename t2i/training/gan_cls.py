@@ -31,7 +31,7 @@ class GanCls(SentenceGan):
 
     def __init__(self, config, index, fabric, saved=None):
         super().__init__(config, index, fabric, saved)
-        self.half = device.share(fabric, self.batch_size // 2) if config.interpolation_weight else slice(0, 0)
+        self.half = device.shard(fabric, self.batch_size // 2) if config.interpolation_weight else slice(0, 0)
 
     @property
     def judge(self) -> nn.Module:
@@ -70,7 +70,7 @@ class GanCls(SentenceGan):
 
         with frozen(self.judge), self.fabric.autocast():
             logits = self.judge(self._draw(batch.g_noise, batch.g_sentence), batch.g_sentence)
-        g_loss = losses.real(logits, batch.g_weight)
+        g_loss = losses.bce_real(logits, batch.g_weight)
         self.update("generator", g_loss)
         scores = {"real": d_real, "wrong": d_wrong, "fake": d_fake}
         return {"d_loss": d_loss, "g_loss": g_loss} | {

@@ -44,10 +44,10 @@ class MultiStage(Recipe):
             encoder.to(fabric.device) for encoder in (self.encoder_run.encoder, self.encoder_run.image_encoder)
         )
         self.data = ImageTextDataset(index, "train", config.sizes, config.crop, config.resize, config.images_per_class)
-        self.captions = WordTable(self.data.examples, self.text.known(), config.captions_per_image)
+        self.captions = WordTable(self.data.examples, self.text.require_vocabulary(), config.captions_per_image)
         _ = self.data.cache  # decode now, not in the middle of the first step
         self.batch_size = min(config.batch_size, len(self.data))
-        self.part = device.share(fabric, self.batch_size)
+        self.part = device.shard(fabric, self.batch_size)
         if self.part.stop - self.part.start < 2:
             problem = f"{config.model} needs at least two images in every process, one to be wrong for the other"
             raise UserError(problem, f"Choose a --batch-size of {2 * fabric.world_size} or more.")
@@ -141,7 +141,7 @@ def discriminator_loss(
     right, fake_right = judge.conditional(real, sentence), judge.conditional(fake, sentence)
     wrong = judge.conditional(real[:-1], sentence[1:])
     logits = judge.unconditional(real), right, judge.unconditional(fake), fake_right, wrong
-    return losses.two_headed(*logits, objective=objective)
+    return losses.attngan_discriminator(*logits, objective=objective)
 
 
 def generator_terms(
@@ -155,7 +155,7 @@ def generator_terms(
     for judge, image in zip(judges, made.images, strict=True):
         features = judge.features(image)
         for logits in (judge.conditional(features, text.sentence), judge.unconditional(features)):
-            adversarial = adversarial + half * losses.real(logits)
+            adversarial = adversarial + half * losses.bce_real(logits)
     for image in made.images if config.damsm_scales == "all" else made.images[-1:]:
         matching = losses.damsm(ImageFeatures(*image_encoder(image)), text, classes, gammas)
         words = words + config.damsm_weight * (matching.words_captions + matching.words_images)

@@ -60,7 +60,7 @@ class Run:
         """The text encoder that this run trained, or that its generator was trained with; in eval mode, frozen."""
         kept = self.as_encoder()
         if kept["config"]["model"] == published.NAME:
-            return published.PublishedEmbeddings(data.read(self.config.dataset, self.config.root).sound()).eval()
+            return published.PublishedEmbeddings(data.read(self.config.dataset, self.config.root).checked()).eval()
         config, weights = configs.from_dict(kept["config"]), kept["weights"]
         if not weights:
             problem = f"{self._file} holds no text encoder"
@@ -138,7 +138,7 @@ class Run:
 
     def encode(self, captions: list[str]) -> Tensor:
         """The sentence vectors of any number of captions: (N, N_s), on the CPU."""
-        with device.visiting(self.encoder, self.device) as encoder:
+        with device.on_device(self.encoder, self.device) as encoder:
             return encoders.encode(encoder, captions)
 
     def condition(self, captions: list[str]) -> Tensor:
@@ -147,14 +147,14 @@ class Run:
         sentence = self.encoder.features(captions).sentence
         return self.generator.condition(sentence) if hasattr(self.generator, "condition") else sentence
 
-    def passed_over(self, captions: list[str]) -> list[str]:
+    def unread(self, captions: list[str]) -> list[str]:
         """A sentence for each caption of which a part is not read: words that the vocabulary lacks, or what is too long
         for an encoder of characters."""
         notes = []
         for caption in captions:
             if not self.reads_words and len(caption) > LENGTH:
                 notes.append(f"of the {len(caption):,} characters of a caption, the first {LENGTH} are read")
-            elif self.reads_words and (lost := self.encoder.known().unknown(caption)):
+            elif self.reads_words and (lost := self.encoder.require_vocabulary().unknown(caption)):
                 notes.append(f"not in the vocabulary, and passed over: {', '.join(lost)}")
         return notes
 
@@ -174,7 +174,7 @@ class Run:
         """Pictures for captions from given noise: images uint8, small to large, and every stage's attention over the
         words, padded to the longest caption of its batch; all on the CPU."""
         images, encoder, generator = [], self.encoder, self.generator
-        with device.visiting(encoder, self.device), device.visiting(generator, self.device):
+        with device.on_device(encoder, self.device), device.on_device(generator, self.device):
             place = next(generator.parameters()).device
             for part in torch.arange(len(captions)).split(batch_size):
                 distinct = list(dict.fromkeys(captions[i] for i in part))

@@ -35,7 +35,7 @@ class SentenceGan(Recipe):
         self.data = ImageTextDataset(index, "train", sizes, config.crop, config.resize, config.images_per_class)
         self.sentences = SentenceTable(encoder, [example.captions for example in self.data.examples], fabric.device)
         self.batch_size = min(config.batch_size, len(self.data))
-        self.part = device.share(fabric, self.batch_size)
+        self.part = device.shard(fabric, self.batch_size)
         if self.part.stop - self.part.start < 2:
             problem = f"{config.model} needs at least two images in every process, for wrong pairs and batch norms"
             raise UserError(problem, f"Choose a --batch-size of {2 * fabric.world_size} or more.")

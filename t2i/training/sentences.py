@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2i.device import visiting
+from t2i.device import on_device
 from t2i.metrics.encoders import encode
 from t2i.text.char_cnn_rnn import CharCnnRnn
 
@@ -16,7 +16,7 @@ class SentenceTable:
 
     def __init__(self, encoder: CharCnnRnn, captions: Sequence[Sequence[str]], device: torch.device):
         texts = [caption for written in captions for caption in written]
-        with visiting(encoder, device.type) as there:
+        with on_device(encoder, device.type) as there:
             self.vectors = encode(there, texts).clone()
         self.counts = np.array([len(written) for written in captions])
         self.starts = np.concatenate([[0], np.cumsum(self.counts)[:-1]])

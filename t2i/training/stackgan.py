@@ -99,16 +99,16 @@ def discriminator_loss(judge: nn.Module, real: Tensor, fake: Tensor, mean: Tenso
     if judge.unconditional is None:
         return losses.matching_aware(right, wrong, fitting)
     logits = judge.unconditional(real), right, judge.unconditional(fake), fitting, wrong
-    return losses.two_headed(*logits)
+    return losses.attngan_discriminator(*logits)
 
 
 def generator_terms(judge: nn.Module, made: Generated, kl_weight: float) -> dict[str, Tensor]:
     """What G minimises: to be called real, with its caption and, where there is a head for it, alone; and the
     divergence of the conditioning augmentation, all that teaches μ besides the picture (D's is detached)."""
     features = judge.features(made.images[-1])
-    adversarial = losses.real(judge.conditional(features, made.mean.detach()))
+    adversarial = losses.bce_real(judge.conditional(features, made.mean.detach()))
     if judge.unconditional is not None:
-        adversarial = adversarial + losses.real(judge.unconditional(features))
+        adversarial = adversarial + losses.bce_real(judge.unconditional(features))
     divergence = kl_weight * losses.kullback_leibler(made.mean, made.log_variance)
     return {"adversarial": adversarial, "kl": divergence}
 

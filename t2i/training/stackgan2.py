@@ -78,7 +78,7 @@ def discriminator_loss(judge: nn.Module, real: Tensor, wrong: Tensor, fake: Tens
     for picture in (real, wrong, fake):
         features = judge.features(picture)
         judged.append((judge.conditional(features, mean), judge.unconditional(features)))
-    return losses.joint(*zip(*judged, strict=True))
+    return losses.stackgan2_discriminator(*zip(*judged, strict=True))
 
 
 def generator_terms(judges: nn.ModuleList, made: Generated, kl_weight: float) -> dict[str, Tensor]:
@@ -88,6 +88,6 @@ def generator_terms(judges: nn.ModuleList, made: Generated, kl_weight: float) ->
     for judge, image in zip(judges, made.images, strict=True):
         features = judge.features(image)
         for logits in (judge.conditional(features, made.mean), judge.unconditional(features)):
-            adversarial = adversarial + losses.real(logits)
+            adversarial = adversarial + losses.bce_real(logits)
     divergence = kl_weight * losses.kullback_leibler(made.mean, made.log_variance)
     return {"adversarial": adversarial, "kl": divergence}

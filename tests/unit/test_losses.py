@@ -12,18 +12,18 @@ from t2i.text import ImageFeatures, TextFeatures
 def test_real_and_fake_are_minus_the_log_probabilities():
     logits = torch.tensor([0.0, 2.0])
     p = 1 / (1 + math.exp(-2))
-    assert losses.real(logits).item() == pytest.approx((math.log(2) - math.log(p)) / 2, rel=1e-6)
-    assert losses.fake(logits).item() == pytest.approx((math.log(2) - math.log(1 - p)) / 2, rel=1e-6)
+    assert losses.bce_real(logits).item() == pytest.approx((math.log(2) - math.log(p)) / 2, rel=1e-6)
+    assert losses.bce_fake(logits).item() == pytest.approx((math.log(2) - math.log(1 - p)) / 2, rel=1e-6)
 
 
 def test_weights_scale_samples_and_keep_the_batch_size():
     logits, weight = torch.tensor([1.0, -3.0]), torch.tensor([1.0, 0.0])
-    assert losses.real(logits, weight).item() == pytest.approx(losses.real(logits[:1]).item() / 2)
+    assert losses.bce_real(logits, weight).item() == pytest.approx(losses.bce_real(logits[:1]).item() / 2)
 
 
 def test_matching_aware_weighs_wrong_and_fake_pairs():
     right, wrong, made = torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([-1.0])
-    expected = losses.real(right) + 0.25 * losses.fake(wrong) + 0.75 * losses.fake(made)
+    expected = losses.bce_real(right) + 0.25 * losses.bce_fake(wrong) + 0.75 * losses.bce_fake(made)
     assert losses.matching_aware(right, wrong, made, wrong_weight=0.25) == pytest.approx(expected.item())
 
 
@@ -31,13 +31,13 @@ def test_two_heads_are_weighed_as_in_the_code_or_as_in_the_paper():
     """The logits are logarithms of the odds 1 to 5, so that the probabilities are 1/2, 2/3, 3/4, 4/5 and 5/6."""
     half, right, made, made_right = (torch.tensor([math.log(odds)]) for odds in (1, 2, 3, 4))
     wrong = torch.tensor([])
-    by_paper = losses.two_headed(half, right, made, made_right, wrong, "paper")
+    by_paper = losses.attngan_discriminator(half, right, made, made_right, wrong, "paper")
     assert by_paper.item() == pytest.approx((math.log(2) + math.log(3 / 2) + math.log(4) + math.log(5)) / 2)
     wrong = torch.tensor([math.log(5.0)])
     called_real, called_fake = math.log(2) + math.log(3 / 2), math.log(4) + math.log(5) + math.log(6)
-    by_code = losses.two_headed(half, right, made, made_right, wrong)
+    by_code = losses.attngan_discriminator(half, right, made, made_right, wrong)
     assert by_code.item() == pytest.approx(called_real / 2 + called_fake / 3)
-    many = losses.two_headed(half, right, made, made_right, torch.tensor([math.log(5.0), 0.0, 0.0]))
+    many = losses.attngan_discriminator(half, right, made, made_right, torch.tensor([math.log(5.0), 0.0, 0.0]))
     assert (by_code - many).item() == pytest.approx((math.log(6) - math.log(2)) * 2 / 9)  # each head is a mean
 
 
@@ -46,7 +46,7 @@ def test_a_wrong_picture_is_real_where_stackgan2_judges_it_alone():
     one, two, three, four, five, six = (torch.tensor([math.log(odds)]) for odds in (1, 2, 3, 4, 5, 6))
     with_caption = math.log(2) + math.log(3) + math.log(4)  # real, not fitting, not fitting
     alone = math.log(5 / 4) + math.log(6 / 5) + math.log(7)  # real, real, not real
-    found = losses.joint((one, two, three), (four, five, six))
+    found = losses.stackgan2_discriminator((one, two, three), (four, five, six))
     assert found.item() == pytest.approx(with_caption + alone)
 
 
@@ -264,7 +264,7 @@ def test_half_precision_is_promoted_and_float64_kept():
         seen, read = (type(x)(*(None if part is None else part.to(kind) for part in x)) for x in (image, text))
         code, sentence = seen.code, read.sentence
         pairs = losses.joint_embedding(code, sentence), losses.kullback_leibler(code, sentence)
-        alone = losses.real(code[0]), losses.fake(code[0]), losses.redundancy(read.words.transpose(1, 2))
+        alone = losses.bce_real(code[0]), losses.bce_fake(code[0]), losses.redundancy(read.words.transpose(1, 2))
         return torch.stack([*pairs, *alone, *losses.damsm(seen, read)])
 
     assert every(torch.float64).dtype == torch.float64 and every(torch.float32).dtype == torch.float32

@@ -66,7 +66,7 @@ def test_the_colour_of_the_body_is_on_the_body():
 
 
 def test_the_written_set_is_read_by_the_loader_of_cub(little_aviary):
-    index = data.read("aviary", little_aviary).sound()
+    index = data.read("aviary", little_aviary).checked()
     assert index.name == "aviary" and len(index.examples) == 40 * 3
     assert (len(index.split("train")), len(index.split("test"))) == (90, 30)
     assert all(len(example.captions) == 10 and example.box for example in index.examples)
@@ -92,10 +92,19 @@ def test_every_caption_tells_the_truth_and_most_name_the_body(little_aviary):
 @pytest.mark.parametrize(
     ("caption", "named"),
     [
-        ("This small bird has a RED crown, and short black bill.", {"crown": "red", "bill": "black", "bill_length": "short", "size": "small"}),
+        (
+            "This small bird has a RED crown, and short black bill.",
+            {"crown": "red", "bill": "black", "bill_length": "short", "size": "small"},
+        ),
         ("a grey bird with white wings in flight", {"body": "gray", "wing": "white", "pose": "flying"}),
-        ("the body of this large bird is green and it has wing bars", {"body": "green", "size": "large", "wing_bars": True}),
-        ("its belly is yellow, the wings are brown, the beak is orange", {"belly": "yellow", "wing": "brown", "bill": "orange"}),
+        (
+            "the body of this large bird is green and it has wing bars",
+            {"body": "green", "size": "large", "wing_bars": True},
+        ),
+        (
+            "its belly is yellow, the wings are brown, the beak is orange",
+            {"belly": "yellow", "wing": "brown", "bill": "orange"},
+        ),
         ("white wing bars", {"wing_bars": True}),
         ("a lovely morning", {}),
     ],
@@ -128,10 +137,10 @@ def test_a_redrawing_that_was_interrupted_is_not_taken_for_the_set(tmp_path, mon
 
 
 def test_bad_requests_are_refused(tmp_path):
-    with pytest.raises(UserError, match="cannot be drawn at 300 px. Choose a size from 16 to 256"):
+    with pytest.raises(UserError, match=r"cannot be drawn at 300 px\. Choose a size from 16 to 256"):
         aviary.write(tmp_path / "a", size=300)
     (tmp_path / "thesis.txt").write_text("keep me")
     with pytest.raises(UserError, match="is not empty and holds no Aviary"):
         aviary.write(tmp_path)
-    with pytest.raises(UserError, match="attributes.jsonl is missing"):
+    with pytest.raises(UserError, match=r"attributes\.jsonl is missing"):
         aviary.true_attributes(tmp_path)

@@ -82,7 +82,7 @@ def test_missing_and_empty_files_are_all_collected(little_cub):
     assert image == f"The image {examples[2].image} is missing"
     assert len(index.examples) == 9
     with pytest.raises(UserError, match="Bird1_0000"):
-        index.sound()
+        index.checked()
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_missing_captions_are_refused_at_once(little_cub):
 
 
 def test_the_sample_photographs(samples):
-    index = cub.read(samples("cub10")).sound()
+    index = cub.read(samples("cub10")).checked()
     assert (len(index.split("train")), len(index.split("test"))) == (275, 268)
     assert {len(example.captions) for example in index.examples} == {10}
     assert {e.class_id for e in index.split("test")} == cub.TEST_CLASSES & set(range(1, 11))

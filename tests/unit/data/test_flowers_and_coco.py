@@ -23,7 +23,7 @@ def little_flowers(tmp_path, draw_picture):
 
 
 def test_flowers_with_our_split(little_flowers):
-    index = flowers.read(little_flowers).sound()
+    index = flowers.read(little_flowers).checked()
     assert index.name == "flowers"
     assert [example.class_id for example in index.examples] == [4, 5, 6, 4, 5, 6]
     assert [example.key for example in index.split("test")] == ["class_00005/image_00002", "class_00005/image_00005"]
@@ -79,7 +79,7 @@ def test_flowers_without_captions_or_labels(little_flowers):
 
 
 def test_the_sample_flowers(samples):
-    index = flowers.read(samples("flowers102_64")).sound()
+    index = flowers.read(samples("flowers102_64")).checked()
     assert len(index.examples) == 8189
     assert sum(len(example.captions) for example in index.examples) == 81_890 - 13  # 13 lines are blank
     assert len({example.class_id for example in index.split("train")}) == 82
@@ -114,7 +114,7 @@ def _annotate(root, part, year, record):
 
 
 def test_coco(little_coco):
-    index = coco.read(little_coco).sound()
+    index = coco.read(little_coco).checked()
     assert [(example.key, example.split) for example in index.examples] == [
         ("train2017/000000000001", "train"),
         ("train2017/000000000002", "train"),
@@ -129,7 +129,7 @@ def test_coco_prefers_the_papers_edition(little_coco, draw_picture):
         record = {"images": [{"id": 9, "file_name": name}], "annotations": [{"image_id": 9, "caption": "a cat"}]}
         _annotate(little_coco, part, 2014, record)
         draw_picture(little_coco / f"{part}2014" / name, 30, 20)
-    keys = [example.key for example in coco.read(little_coco).sound().examples]
+    keys = [example.key for example in coco.read(little_coco).checked().examples]
     assert keys == ["train2014/COCO_train2014_000000000009", "val2014/COCO_val2014_000000000010"]
 
 
@@ -158,6 +158,6 @@ def test_coco_without_annotations(tmp_path):
 
 
 def test_the_sample_of_coco(samples):
-    index = coco.read(samples("coco_small")).sound()
+    index = coco.read(samples("coco_small")).checked()
     assert (len(index.split("train")), len(index.split("test"))) == (80, 267)
     assert {len(example.captions) for example in index.examples} == {5}

@@ -25,7 +25,7 @@ def _prepare(pictures, text, **options):
 
 
 def test_several_rows_are_several_captions(pictures):
-    index = _prepare(pictures, 'file,caption\n00.png,a cat\n01.png,"a dog, running"\n00.png,two cats\n').sound()
+    index = _prepare(pictures, 'file,caption\n00.png,a cat\n01.png,"a dog, running"\n00.png,two cats\n').checked()
     assert [(example.key, example.captions) for example in index.examples] == [
         ("00.png", ("a cat", "two cats")),
         ("01.png", ("a dog, running",)),
@@ -36,8 +36,8 @@ def test_several_rows_are_several_captions(pictures):
 
 def test_about_a_tenth_is_for_testing_and_stays_so(pictures):
     rows = [f"{number:02d}.png,thing {number}\n" for number in range(40)]
-    small = _prepare(pictures, "file,caption\n" + "".join(rows[:30])).sound()
-    large = _prepare(pictures, "file,caption\n" + "".join(rows)).sound()
+    small = _prepare(pictures, "file,caption\n" + "".join(rows[:30])).checked()
+    large = _prepare(pictures, "file,caption\n" + "".join(rows)).checked()
     test = {example.key for example in large.split("test")}
     assert 1 <= len(test) <= 10
     assert {example.key for example in small.split("test")} == test & {f"{n:02d}.png" for n in range(30)}
@@ -50,7 +50,7 @@ def test_two_images_are_split_one_and_one(pictures):
 
 def test_class_and_split_are_kept(pictures):
     text = "split,class,file,caption\ntest,dog,00.png,a\ntrain,cat,01.png,b\ntrain,,02.png,c\n"
-    index = _prepare(pictures, text).sound()
+    index = _prepare(pictures, text).checked()
     assert [(e.split, e.class_id) for e in index.examples] == [("test", 2), ("train", 1), ("train", None)]
     assert index.class_names == {1: "cat", 2: "dog"}
 
@@ -63,7 +63,7 @@ def test_the_folder_may_hold_its_images_and_then_be_moved(pictures):
     table = _table(pictures.parent, "file,caption\n00.png,a\n")
     folder.prepare(pictures, table, pictures.parent)
     moved = pictures.parent.rename(pictures.parent.with_name("moved"))
-    assert folder.read(moved).sound().examples[0].image == moved / "pictures" / "00.png"
+    assert folder.read(moved).checked().examples[0].image == moved / "pictures" / "00.png"
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_an_encoder_without_a_vocabulary_is_refused(tiny_stages, damsm_folder, t
     state = checkpoint.read(encoder / "checkpoint.pt")
     state["extras"]["vocabulary"] = None  # as the import of a released encoder without its captions.pickle leaves it
     checkpoint.save(encoder / "checkpoint.pt", state)
-    for use in (lambda: fit(tiny_stages(text_encoder=str(encoder))), lambda: Run.load(encoder).passed_over(["a bird"])):
+    for use in (lambda: fit(tiny_stages(text_encoder=str(encoder))), lambda: Run.load(encoder).unread(["a bird"])):
         with pytest.raises(UserError, match=r"has no vocabulary\. Import it with the captions\.pickle"):
             use()
 
