@@ -4,6 +4,7 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from torch import nn
@@ -11,16 +12,32 @@ from torch import nn
 from t2i import paths
 from t2i.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 
 
-def save(path: Path, state: dict) -> None:
+class State(TypedDict, total=False):
+    """What a checkpoint holds, and nothing else does; every weight is a tensor, the rest plain containers."""
+
+    config: dict  # Config.to_dict()
+    asked: dict  # settings that the machine decided when the run began, with what was asked for: {"precision": "auto"}
+    objective: str  # the class of training.objectives, of a GAN
+    data: str  # the digest of the data set
+    step: int
+    finished: bool
+    seconds: float  # of training, over all its parts
+    networks: dict[str, dict]  # state dicts by name
+    average: dict | None  # the state dict of the averaged generator
+    optimizers: dict[str, dict]
+    extras: dict  # what else the run folder needs to be used alone: encoders, a vocabulary, Stage-I's settings
+
+
+def save(path: Path, state: State) -> None:
     """Write ``state`` (tensors and plain containers) to ``path``, atomically."""
     paths.write_atomically(path, lambda temporary: torch.save({"format": FORMAT, **state}, temporary))
 
 
-def read(path: Path) -> dict:
-    """The state saved at ``path``, on the CPU.
+def read(path: Path, optimizers: bool = True) -> State:
+    """The state saved at ``path``, on the CPU; without ``optimizers`` theirs, two thirds of the file, is not read.
 
     Raises :class:`UserError` where the file is missing, cut short, or not a checkpoint of this course.
     """
@@ -28,7 +45,7 @@ def read(path: Path) -> dict:
     if not path.is_file():
         raise UserError(f"{path} does not exist", "Train the run first, or name another folder with --run.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=not optimizers)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path} cannot be read as a checkpoint: it is cut short or damaged",
@@ -36,10 +53,25 @@ def read(path: Path) -> dict:
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(
-            f"{path} is no checkpoint of this course (format {FORMAT})",
+            f"{path} is no checkpoint of this course, or one of an older version (format {FORMAT} is read)",
             "Released weights of other projects are read with: python -m t2i import KIND FILE.pth",
         )
+    if not optimizers:  # what is kept is copied, so that the file is closed and may be replaced
+        state = _map_tensors({name: part for name, part in state.items() if name != "optimizers"}, torch.Tensor.clone)
     return state
+
+
+def on_cpu(state: State) -> State:
+    """``state`` without the optimisers, with every tensor on the CPU and apart from any network."""
+    return _map_tensors({k: v for k, v in state.items() if k != "optimizers"}, lambda tensor: tensor.detach().cpu())
+
+
+def _map_tensors(value, function: Callable[[torch.Tensor], torch.Tensor]):
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, dict):
+        return {name: _map_tensors(part, function) for name, part in value.items()}
+    return [_map_tensors(part, function) for part in value] if isinstance(value, list) else value
 
 
 def load_weights(module: nn.Module, weights: dict, path: Path, what: str, called: Callable[[str], str] = str) -> None:

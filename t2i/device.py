@@ -1,9 +1,12 @@
 """Device, precision, processes and seeds: the only module that knows Lightning Fabric."""
 
+import functools
 import inspect
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -14,12 +17,15 @@ from t2i.errors import UserError, check_name
 
 
 def start(device: str = "auto", precision: str = "32-true") -> Fabric:
-    """A launched Fabric on ``device`` (auto, cpu, cuda, mps) in ``precision`` (32-true, bf16-mixed).
+    """A launched Fabric on ``device`` (auto, cpu, cuda, mps) in ``precision`` (auto, 32-true, tf32, bf16-mixed).
 
-    Under ``torchrun`` every process joins the group (gloo on CPUs, NCCL on GPUs). Raises :class:`UserError` where the
-    device is not there.
+    Under ``torchrun`` every process joins the group (gloo on CPUs, NCCL on GPUs). Outside "tf32" float32 is true
+    float32 on every device, convolutions included. Raises :class:`UserError` where the device is not there.
     """
-    accelerator = choose(device)
+    accelerator, precision = choose(device), resolve_precision(precision, device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = True  # the sizes of a run never change
+    precision = "32-true" if precision == "tf32" else precision
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes == 1:
         fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
@@ -51,13 +57,44 @@ def choose(device: str = "auto") -> str:
     return ("cuda" if there["cuda"] else "cpu") if device == "auto" else device
 
 
+def resolve_precision(precision: str, device: str = "auto") -> str:
+    """``precision``, with ``auto`` resolved: bfloat16 where ``device`` computes in it, float32 elsewhere."""
+    if precision != "auto":
+        return precision
+    kind = choose(device)
+    fast = {"cuda": _cuda_has_bfloat16, "cpu": _cpu_has_bfloat16}.get(kind, lambda: False)()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _cuda_has_bfloat16() -> bool:
+    return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
+
+
+@functools.cache
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16; elsewhere it would be emulated, and slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # no Linux
+        return False
+    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16"))
+
+
 @contextmanager
 def on_device(module: torch.nn.Module, device: str) -> Iterator[torch.nn.Module]:
-    """Inside, ``module`` is on ``device``; afterwards it is back on the CPU, where notebooks take it apart."""
+    """Inside, ``module`` is on ``device``; afterwards it is back where it was, in a notebook the CPU.
+
+    It is moved outside of any inference mode: weights that are made inside could never be trained or differentiated
+    again.
+    """
+    before = next(itertools.chain(module.parameters(), module.buffers())).device
     try:
-        yield module.to(choose(device))
+        with torch.inference_mode(False):
+            module.to(choose(device))
+        yield module
     finally:
-        module.cpu()
+        with torch.inference_mode(False):
+            module.to(before)
 
 
 def _data_parallel() -> DDPStrategy:
@@ -87,6 +124,8 @@ def seed_step(seed: int, step: int) -> None:
 def precision_reason(precision: str) -> str:
     """Why a run computes in ``precision``, for banners and tables."""
     return {
-        "32-true": "float32, the papers' arithmetic (TF32 is left off)",
-        "bf16-mixed": "bfloat16 where it is safe, float32 weights: about twice as fast on recent GPUs",
-    }.get(precision, precision)
+        "auto": "bfloat16 where the device computes in it, float32 elsewhere",
+        "32-true": "float32, the papers' arithmetic (TF32 is off)",
+        "tf32": "float32 whose products are rounded to TF32 on recent GPUs",
+        "bf16-mixed": "bfloat16 where it is safe, float32 weights: about twice as fast where the device has it",
+    }[precision]

@@ -43,19 +43,23 @@ def matching_aware(real_right: Tensor, real_wrong: Tensor, fake_right: Tensor, w
 
 
 def attngan_discriminator(
-    real: Tensor, real_right: Tensor, fake: Tensor, fake_right: Tensor, real_wrong: Tensor, objective: str = "code"
+    real: Tensor,
+    real_right: Tensor,
+    fake: Tensor,
+    fake_right: Tensor,
+    real_wrong: Tensor | None,
+    objective: str = "code",
 ) -> Tensor:
     """The discriminator's loss of AttnGAN and DM-GAN, from logits (B,): of a real image alone and with its sentence, of
     a generated one alone and with its sentence, and (B − 1,) of real images with the sentence of another.
 
     ``objective`` "code": what shall be called real is halved, the three that shall be called fake are divided by three.
-    "paper" is AttnGAN's equation 5, which halves everything and knows no wrong pairs.
+    "paper" is AttnGAN's equation 5, which halves everything and knows no wrong pairs (``real_wrong`` may be None).
     """
     if objective == "paper":
         return (bce_real(real) + bce_fake(fake) + bce_real(real_right) + bce_fake(fake_right)) / 2
-    return (bce_real(real) + bce_real(real_right)) / 2 + (
-        bce_fake(fake) + bce_fake(fake_right) + bce_fake(real_wrong)
-    ) / 3
+    called_fake = bce_fake(fake) + bce_fake(fake_right) + bce_fake(real_wrong)
+    return (bce_real(real) + bce_real(real_right)) / 2 + called_fake / 3
 
 
 def stackgan2_discriminator(conditional: Sequence[Tensor], unconditional: Sequence[Tensor]) -> Tensor:

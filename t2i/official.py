@@ -15,7 +15,7 @@ from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import ALPHABET
 from t2i.text.damsm import ImageEncoder, TextEncoder
-from t2i.training.encoders import encoder_run
+from t2i.training.run import Run
 
 CHARACTERS = "char_cnn_rnn_birds_icml"  # made the embeddings that StackGAN's birds were trained with
 VOCABULARIES = {"cub": 5_450, "coco": 27_297}  # words of the released captions.pickle files, <end> included
@@ -226,7 +226,7 @@ def import_run(
         state = _encoder_state(kind, file, captions, image_encoder)
     directory = paths.runs_root() / kind
     paths.write_json(directory / "config.json", settings.to_dict())
-    state = {"step": 0, "finished": True, "optimizers": {}, "ema": None} | state
+    state = {"step": 0, "finished": True, "optimizers": {}, "average": None} | state
     checkpoint.save(directory / "checkpoint.pt", state | {"config": settings.to_dict()})
     return directory
 
@@ -261,8 +261,8 @@ def _generator_state(kind: str, file: Path, settings) -> dict:
     }
     return {
         "networks": {"generator": generator, "discriminators": discriminators},
-        "ema": {f"module.{key}": value for key, value in generator.items()},  # a release is the average already
-        "extras": {"text_encoder": encoder_run(settings).as_encoder()},
+        "average": generator,  # a release is the average already
+        "extras": {"text_encoder": Run.load(settings.text_encoder).encoders.kept()},
     }
 
 

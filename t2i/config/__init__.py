@@ -51,7 +51,7 @@ PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
 _CHOICES = {
     "crop": ("box", "whole"),
     "resize": ("shorter", "square"),
-    "precision": ("32-true", "bf16-mixed"),
+    "precision": ("auto", "32-true", "tf32", "bf16-mixed"),
     "variant": ("cvpr", "icml-gru", "icml-rnn"),
     "image_features": ("googlenet", "aviarynet1"),
     "rnn": ("LSTM", "GRU"),
@@ -63,7 +63,7 @@ _CHOICES = {
     "block": ("plain", "residual", "squeeze"),
 }
 
-_MAY_BE_ZERO = ("seed", "steps", "images_per_class", "residual_blocks")
+_MAY_BE_ZERO = ("write_back_every", "halve_every", "seed", "steps", "images_per_class", "residual_blocks")
 
 
 def _default_root(dataset: str, image_size: int) -> str:
@@ -156,3 +156,23 @@ def _check_size(config: Config) -> None:
     if size < smallest or size & (size - 1):
         problem = f"{config.model} cannot draw pictures of {size} px, which are no doublings of {smallest}"
         raise UserError(problem, f"Choose an --image-size such as {', '.join(map(str, possible))}.")
+
+
+def needs(config: Config) -> dict[str, "Config | Path"]:
+    if isinstance(config, CharCnnRnnConfig | DamsmConfig):
+        return {}
+    role, name = (
+        ("stage1", config.stage1) if isinstance(config, StackGanStage2Config) else ("encoder", config.text_encoder)
+    )
+    if name == "published-embeddings":
+        return {}
+    if name not in MODELS:
+        return {role: Path(name)}
+    shared = {n: getattr(config, n) for n in ("seed", "device", "precision")} | {"root": given_root(config)}
+    if role == "stage1":
+        shared["text_encoder"] = config.text_encoder
+    return {role: load(name, config.dataset, config.profile, **shared)}
+
+
+def following(config, stage1):
+    return replace(config, block=stage1.block, text_encoder=stage1.text_encoder)

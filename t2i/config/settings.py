@@ -38,6 +38,10 @@ class Config:
     ema_decay: float = 0.0  # 0: sample from the live weights
 
     precision: str = "32-true"
+    batch_norm_statistics: str = "measured"
+    write_back_every: int = 0
+    halve_every: int = 0
+    captions_replaced: bool = True
     compile: bool = False
     device: str = "auto"
     log_every: int = 50

@@ -1,5 +1,6 @@
 """What every data set becomes: an index of examples, with the problems that were met while reading it."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,6 +50,15 @@ class Index:
                 )
             examples.append(replace(example, captions=captions))
         return replace(self, examples=examples)
+
+    def digest(self) -> str:
+        """Twelve hex digits over keys, captions, classes, splits, boxes and file sizes: what a run was trained on,
+        wherever it lies."""
+        digest = hashlib.sha256()
+        for e in self.examples:
+            size = e.image.stat().st_size if e.image.exists() else 0
+            digest.update(repr((e.key, e.captions, e.class_id, e.split, e.box, size)).encode())
+        return digest.hexdigest()[:12]
 
     def checked(self) -> "Index":
         """This index, or a :class:`UserError` that names the first problem and how many there are."""

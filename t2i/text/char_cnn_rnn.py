@@ -80,6 +80,10 @@ class CharCnnRnn(nn.Module):
 
     def forward(self, symbols: Tensor) -> Tensor:
         """Symbol numbers (B, 201), 0 where there is none -> sentence vectors (B, embedding_size)."""
+        with torch.autocast(symbols.device.type, enabled=False):
+            return self._forward(symbols)
+
+    def _forward(self, symbols: Tensor) -> Tensor:
         one_hot = F.one_hot(symbols, len(ALPHABET) + 1)[:, :, 1:].transpose(1, 2).to(self.conv1.weight.dtype)
         x = _pool(_rectify(self.conv1(one_hot)), stride=3)  # (B, 384, 66)
         x = _pool(_rectify(self.conv2(x)), stride=3)  # (B, 512, 21)

@@ -40,7 +40,8 @@ class TextEncoder(nn.Module):
         zero in the padding, sentence (B, 256) and mask (B, T); T is the longest length."""
         embedded = self.dropout(self.embedding(captions))
         packed = pack_padded_sequence(embedded, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, last = self.rnn(packed)
+        with torch.autocast(captions.device.type, enabled=False):  # cuDNN would take float16 for bfloat16
+            states, last = self.rnn(packed)
         words, lengths = pad_packed_sequence(states, batch_first=True)
         last = last[0] if isinstance(last, tuple) else last  # an LSTM also gives its cells
         mask = torch.arange(words.shape[1]) >= lengths[:, None]

@@ -7,7 +7,7 @@ from t2i import losses
 from t2i.data.dataset import ImageTextDataset, distinct_class_indices, rng_for
 from t2i.text.char_cnn_rnn import CharCnnRnn, initialise
 from t2i.text.characters import LENGTH, characters
-from t2i.training.image_features import Whitening, available, extractor, image_features
+from t2i.training.image_features import Whitening, backbone, extractor, image_features
 from t2i.training.recipe import Recipe
 
 
@@ -19,13 +19,18 @@ class CharCnnRnnRecipe(Recipe):
     """
 
     @classmethod
-    def available(cls, config):
-        return available(config)
+    def backbone(cls, config):
+        return backbone(config)
 
-    def __init__(self, config, index, fabric, saved=None):
-        super().__init__(config, index, fabric, saved)
-        size = (config.image_size,)
-        self.data = ImageTextDataset(index, "train", size, config.crop, config.resize, config.images_per_class)
+    @classmethod
+    def build(cls, config, index, basis):
+        encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)
+        initialise(encoder)
+        return {"encoder": encoder}
+
+    def __init__(self, config, index, fabric, networks, basis):
+        super().__init__(config, index, fabric, networks, basis)
+        self.data = ImageTextDataset.from_config(config, index)
         features = image_features(self.data, extractor(config.image_features), fabric.device)
         image = nn.Identity()
         if features.shape[1] != config.embedding_size:
@@ -33,9 +38,8 @@ class CharCnnRnnRecipe(Recipe):
             image.fit(features, torch.from_numpy(self.data.labels))
         self.features = image(features)
         self.symbols = [characters(example.captions, LENGTH).to(torch.uint8) for example in self.data.examples]
-        encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)
-        initialise(encoder)
-        self.encoder = self.add("encoder", encoder, torch.optim.RMSprop(encoder.parameters(), config.learning_rate))
+        optimizer = torch.optim.RMSprop(networks["encoder"].parameters(), config.learning_rate)
+        self.encoder = self.add("encoder", optimizer)
         self.networks["image"] = image
         self.classes = int(self.data.labels.max()) + 1
 

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from t2i import losses
+from t2i import data, losses
 from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for
 from t2i.metrics import encoders
 from t2i.text import ImageFeatures
 from t2i.text.damsm import ImageEncoder, TextEncoder, initialise
 from t2i.training.recipe import Recipe
-from t2i.training.trunks import available, trunk
-from t2i.training.words import WordTable, vocabulary
+from t2i.training.texts import WordTexts, captions_of, vocabulary
+from t2i.training.trunks import backbone, trunk
 
 
 class Batch(NamedTuple):
@@ -34,29 +34,36 @@ class Damsm(Recipe):
     """
 
     @classmethod
-    def available(cls, config):
-        return available(config)
+    def backbone(cls, config):
+        return backbone(config)
 
-    def __init__(self, config, index, fabric, saved=None):
-        index = index.with_words()
-        super().__init__(config, index, fabric, saved)
-        view = (config.image_size,), config.crop, config.resize, config.images_per_class
-        self.data = ImageTextDataset(index, "train", *view)
-        self.unseen = ImageTextDataset(index, "test", *view) if index.split("test") else None
-        self.vocabulary = vocabulary(index, config.captions_per_image)
-        self.captions = WordTable(self.data.examples, self.vocabulary, config.captions_per_image)
+    @classmethod
+    def read(cls, config):
+        return data.load(config).with_words()
+
+    @classmethod
+    def build(cls, config, index, basis):
+        words = vocabulary(index, config.captions_per_image)
+        image, text = ImageEncoder(trunk(config)), TextEncoder(len(words), config.rnn)
+        initialise(text, image)
+        text.vocabulary = words
+        return {"encoder": text, "image": image}
+
+    def __init__(self, config, index, fabric, networks, basis):
+        super().__init__(config, index, fabric, networks, basis)
+        self.data = ImageTextDataset.from_config(config, index)
+        self.unseen = ImageTextDataset.from_config(config, index, "test") if index.split("test") else None
+        encoder, captions = networks["encoder"], captions_of(self.data.examples)
+        self.vocabulary = encoder.vocabulary
+        self.captions = WordTexts(encoder, captions, config.captions_per_image, config.words)
         _ = self.data.cache  # decode now, not in the middle of the first step
         self.batch_size = min(config.batch_size, len(self.data))
         self.gammas = losses.Gammas(config.gamma_attention, config.gamma_words, config.gamma_matching)
+        self.text, self.image = self.add("encoder", self.adam("encoder")), self.add("image", self.adam("image"))
 
-        image, text = ImageEncoder(trunk(config)), TextEncoder(len(self.vocabulary), config.rnn)
-        initialise(text, image)
-        text.vocabulary = self.vocabulary
-        self.text, self.image = self._add("encoder", text), self._add("image", image)
-
-    def _add(self, name: str, network: torch.nn.Module) -> torch.nn.Module:
-        learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        return self.add(name, network, torch.optim.Adam(learned, self.config.learning_rate, betas=(0.5, 0.999)))
+    def adam(self, name: str) -> torch.optim.Optimizer:
+        learned = [parameter for parameter in self.networks[name].parameters() if parameter.requires_grad]
+        return torch.optim.Adam(learned, self.config.learning_rate, betas=(0.5, 0.999))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -68,7 +75,7 @@ class Damsm(Recipe):
     def batch(self, step: int) -> Batch:
         indices = batch_indices(len(self.data), self.batch_size, self.config.seed, step)
         (images,) = self.data.images(indices, rng_for(self.config.seed, step, "images"))
-        captions, lengths = self.captions.draw(indices, self.config.words, rng_for(self.config.seed, step, "captions"))
+        captions, lengths = self.captions.draw(indices, rng_for(self.config.seed, step, "captions"))
         return Batch(images, captions, lengths, torch.from_numpy(self.data.labels[indices]))
 
     def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:

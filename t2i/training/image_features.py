@@ -1,7 +1,6 @@
 """The image side of the joint embedding: frozen features of every image, computed once."""
 
 import pickle
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +8,7 @@ from torchvision.models import GoogLeNet_Weights
 from torchvision.models import googlenet as torchvision_googlenet
 from tqdm.auto import tqdm
 
+from t2i.config import CharCnnRnnConfig
 from t2i.errors import UserError
 from t2i.metrics import aviarynet
 
@@ -35,12 +35,12 @@ def googlenet() -> nn.Module | None:
     return network.eval().requires_grad_(False)
 
 
-def available(config):
-    """``config``, or with the small extractor where GoogLeNet's weights are not here; that is said."""
+def backbone(config: CharCnnRnnConfig) -> dict:
+    """The small extractor in the place of GoogLeNet where its weights are not here; that is said."""
     if config.image_features != "googlenet" or googlenet() is not None:
-        return config
+        return {}
     tqdm.write(f"GoogLeNet's weights are not here (put {GOOGLENET_FILE} into {_folder()}): using the small extractor.")
-    return replace(config, image_features="aviarynet1")
+    return {"image_features": "aviarynet1"}
 
 
 def extractor(name: str):
@@ -94,7 +94,7 @@ class Whitening(nn.Module):
         return nn.functional.normalize(white, dim=1) * SMALL_LENGTH @ self.rotation.T
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def image_features(data, embed, device: torch.device, batch_size: int = 128) -> Tensor:
     """``embed`` of the middle crop of every image of ``data`` (an ``ImageTextDataset``): (N, F), on the CPU."""
     if isinstance(embed, nn.Module):
@@ -103,4 +103,4 @@ def image_features(data, embed, device: torch.device, batch_size: int = 128) -> 
     for first in tqdm(range(0, len(data), batch_size), desc="image features", unit="batch", leave=False):
         images = data.evaluation_images(range(first, min(first + batch_size, len(data))))[-1]
         parts.append(embed(images.to(device)).cpu())
-    return torch.cat(parts).clone()
+    return torch.cat(parts)

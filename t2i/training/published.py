@@ -61,16 +61,6 @@ class PublishedEmbeddings(nn.Module):
         return TextFeatures(words=None, sentence=self.encode(texts), mask=None)
 
 
-class PublishedSource:
-    """Stands where a GAN looks for the run of its encoder. A checkpoint keeps the name, not 480 MB of vectors."""
-
-    def __init__(self, index: Index):
-        self.encoder = PublishedEmbeddings(index)
-
-    def as_encoder(self) -> dict:
-        return {"config": {"model": NAME}}
-
-
 def _folder(root: Path, split: str) -> Path:
     for folder in (root / "birds" / split, root / split):
         if (folder / FILE).is_file():

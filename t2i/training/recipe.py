@@ -2,51 +2,75 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from t2i import data
 from t2i.config import Config
 from t2i.data.index import Index
+from t2i.training.encoders import Encoders
+from t2i.training.run import Run
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a run builds on: the encoders that it reads and is judged with, and for Stage-II a trained Stage-I, which a
+    continued run has in its own checkpoint."""
+
+    encoders: Encoders | None = None
+    stage1: Run | None = None
 
 
 class Recipe:
     """Everything of a training run that depends on the model; ``fit`` owns the loop around it.
 
     ``networks`` are the plain modules that a checkpoint keeps, ``optimizers`` their optimisers under the same names,
-    and ``averaged`` names the network whose weights are averaged (EMA), if any. ``saved`` is the checkpoint that a run
-    continues from, for what a recipe cannot make anew; ``fit`` restores networks and optimisers from it.
+    and ``averaged`` names the network whose weights are averaged (EMA), if any. Nothing here trains another model,
+    downloads or seeds: ``fit`` has done that before.
     """
 
-    networks: dict[str, nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
     averaged: str | None = None
+    objective_name = ""  # of a GAN, the class of its losses: a run goes on with the ones that it began with
 
     @classmethod
-    def available(cls, config: Config) -> Config:
-        """``config`` with what is not to be had here replaced, after a notice; a run keeps and shows the result."""
-        return config
+    def backbone(cls, config: Config) -> dict[str, object]:
+        """The settings of ``config`` that a new run must replace here, because the weights that they ask for are not to
+        be had, after a notice."""
+        return {}
 
-    def __init__(self, config: Config, index: Index, fabric: Fabric, saved: dict | None = None):
-        self.config, self.index, self.fabric, self.saved = config, index, fabric, saved
-        self.networks, self.optimizers = {}, {}
+    @classmethod
+    def read(cls, config: Config) -> Index:
+        """The data set as the model reads it."""
+        return data.load(config)
 
-    def add(
-        self, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, called: nn.Module | None = None
-    ) -> nn.Module:
-        """Register a network with its optimiser; returns what to call (``called``, or the network itself) as Fabric
-        wraps it for the device, the precision and the other processes."""
+    @classmethod
+    def build(cls, config: Config, index: Index, basis: Basis) -> dict[str, nn.Module]:
+        """The networks before their first step, by name; what they draw is a function of the seed alone."""
+        raise NotImplementedError(f"{cls.__name__} builds no networks")
+
+    def __init__(self, config: Config, index: Index, fabric: Fabric, networks: dict[str, nn.Module], basis: Basis):
+        self.config, self.index, self.fabric, self.basis = config, index, fabric, basis
+        self.networks = networks
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+
+    def add(self, name: str, optimizer: torch.optim.Optimizer, called: nn.Module | None = None) -> nn.Module:
+        """Set network and ``optimizer`` of ``name`` up for the device, the precision and the other processes; returns
+        what a step calls: ``called``, a module around the network, or the network itself."""
+        network = self.networks[name].to(memory_format=torch.channels_last)  # the faster layout for convolutions
         called = network if called is None else called
-        self.networks[name] = network.to(memory_format=torch.channels_last)  # the faster layout for convolutions
         if self.config.compile:
             called.compile()
         wrapped, self.optimizers[name] = self.fabric.setup(called, optimizer)
         return wrapped
 
-    def to_device(self, tensor: Tensor) -> Tensor:
+    def to_device(self, tensor: Tensor | None) -> Tensor | None:
         """A tensor of a batch on this process's device; images in the layout of the networks."""
+        if tensor is None:
+            return None
         layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
         return tensor.to(self.fabric.device, non_blocking=True, memory_format=layout)
 
@@ -63,21 +87,21 @@ class Recipe:
 
     def total_steps(self) -> int:
         """The length of the run."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no length")
 
     def batch(self, step: int):
         """What step ``step`` trains on, loaded on the CPU; called from a thread, and a function of ``step`` alone."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no batches")
 
     def train_step(self, batch, step: int) -> dict[str, Tensor]:
         """Update every network once; returns the losses as scalars that are not read back yet."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no step")
 
     def extras(self) -> dict:
         """What a checkpoint must also hold so that the run folder can be used alone (a text encoder, a vocabulary)."""
         return {}
 
-    def settle(self, model: nn.Module) -> None:
+    def recalibrate(self, model: nn.Module) -> None:
         """Bring the batch-norm statistics of the averaged network ``model`` in line with its weights, before it is kept
         or drawn from."""
 
@@ -91,7 +115,7 @@ class Recipe:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Inside, ``module`` passes gradients on but collects none: a generator's step needs no gradients of its judge."""
+    """Inside, ``module`` passes gradients on but collects none: a generator's step needs none of its discriminators."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

@@ -1,38 +1,47 @@
 """A finished (or stopped) run: its folder, its state, and what can be done with it."""
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from t2i import checkpoint, data, device, models
 from t2i import config as configs
 from t2i.config import Config
-from t2i.data.captions import Vocabulary
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError
-from t2i.metrics import encoders
 from t2i.models.generator import Generated
-from t2i.text import trunks
-from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import LENGTH
-from t2i.text.damsm import ImageEncoder, TextEncoder
+from t2i.text.encode import encode
 from t2i.training import published
+from t2i.training.encoders import Encoders, PublishedEncoders
+
+
+class Drawn(NamedTuple):
+    """What a run drew: ``images``, a list of uint8 (N, 3, s, s), small to large, and ``attention``, one (N, T, h, w)
+    for each refinement, T being the longest caption's words; all on the CPU."""
+
+    images: list[Tensor]
+    attention: list[Tensor]
 
 
 class Run:
-    """One run folder. ``config`` is its settings, ``state`` its checkpoint, ``directory`` where it lies."""
+    """One run folder. ``config`` is its settings, ``state`` its checkpoint without the optimisers, on the CPU,
+    ``directory`` where it lies."""
 
-    def __init__(self, config: Config, state: dict, directory: Path | None = None):
-        self.config, self.state = config, state
+    def __init__(self, config: Config, state: checkpoint.State, directory: Path | None = None):
+        self.config, self.state = config, checkpoint.on_cpu(state)
         self.directory = directory or config.directory
 
     @classmethod
-    def load(cls, directory: Path) -> "Run":
+    def load(cls, directory: Path | str) -> "Run":
         """The run in ``directory``; :class:`UserError` where there is none or its files are damaged."""
         directory = Path(directory).expanduser().resolve()
         file = directory / "config.json"
@@ -44,7 +53,7 @@ class Run:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"{file} holds no settings of a run ({error})"
             raise UserError(problem, "Start the run again with --no-resume.") from error
-        return cls(config, checkpoint.read(directory / "checkpoint.pt"), directory)
+        return cls(config, checkpoint.read(directory / "checkpoint.pt", optimizers=False), directory)
 
     @property
     def device(self) -> str:
@@ -56,48 +65,35 @@ class Run:
         return self.config.model not in models.NAMES
 
     @cached_property
-    def encoder(self) -> nn.Module:
-        """The text encoder that this run trained, or that its generator was trained with; in eval mode, frozen."""
-        kept = self.as_encoder()
-        if kept["config"]["model"] == published.NAME:
-            return published.PublishedEmbeddings(data.read(self.config.dataset, self.config.root).checked()).eval()
-        config, weights = configs.from_dict(kept["config"]), kept["weights"]
-        if not weights:
-            problem = f"{self._file} holds no text encoder"
-            raise UserError(problem, "Import a released one as well: python -m t2i import --help")
-        if config.model == "char-cnn-rnn":
-            encoder = CharCnnRnn(config.variant, config.channels, config.embedding_size)
-        else:
-            encoder, words = TextEncoder(len(weights["embedding.weight"]), config.rnn), kept["extras"]["vocabulary"]
-            encoder.vocabulary = None if words is None else Vocabulary(words)
-        return _ready(encoder, weights, self._file, "the text encoder")
+    def encoders(self) -> Encoders:
+        """The encoders that this run trained, or that its generator was trained with."""
+        if not self.is_encoder:
+            kept = self.state["extras"]["text_encoder"]
+            if kept["config"]["model"] == published.NAME:
+                return PublishedEncoders(data.load(self.config))
+            return Encoders.from_kept(kept, self._file)
+        weights = (self.state["networks"][name] for name in ("encoder", "image"))
+        return Encoders(self.config, *weights, self.state["extras"], self._file)
 
-    @cached_property
+    @property
+    def encoder(self) -> nn.Module:
+        """The text encoder, in eval mode, frozen."""
+        return self.encoders.text
+
+    @property
     def image_encoder(self) -> nn.Module:
         """DAMSM's image encoder, likewise; :class:`UserError` where the run has none."""
-        kept = self.as_encoder()
-        config = configs.from_dict(kept["config"])
-        if not self.sees_images:
-            raise UserError(f"{self.directory} holds no image encoder", "Name the folder of a damsm run.")
-        trunk = trunks.build(config.trunk, config.trunk_width, config.trunk_size)
-        return _ready(ImageEncoder(trunk), kept["image"], self._file, "the image encoder")
+        return self.encoders.image
 
     @property
     def reads_words(self) -> bool:
         """Whether the run's encoders are DAMSM's."""
-        return self.as_encoder()["config"]["model"] == "damsm"
+        return self.encoders.reads_words
 
     @property
     def sees_images(self) -> bool:
-        """Whether DAMSM's image encoder is among the run's encoders; a released text encoder may come without."""
-        return self.reads_words and bool(self.as_encoder()["image"])
-
-    def as_encoder(self) -> dict:
-        """The run's encoders, as the checkpoint of a GAN keeps them so that its folder can be used alone."""
-        if not self.is_encoder:
-            return self.state["extras"]["text_encoder"]
-        weights, image = (self.state["networks"][name] for name in ("encoder", "image"))
-        return {"config": self.state["config"], "weights": weights, "image": image, "extras": self.state["extras"]}
+        """Whether DAMSM's image encoder is among the run's encoders."""
+        return self.encoders.sees_images
 
     @property
     def _file(self) -> Path:
@@ -106,22 +102,28 @@ class Run:
     @cached_property
     def generator(self) -> nn.Module:
         """The generator with its averaged weights, in eval mode."""
-        averaged = self.state["ema"].items()
-        weights = {key.removeprefix("module."): value for key, value in averaged if key != "n_averaged"}
-        return _ready(self._networks.generator, weights, self._file, "the generator")
+        return self._ready(self._networks.generator, self.state["average"], "the generator")
 
     @cached_property
     def discriminators(self) -> nn.ModuleList:
         """The discriminators, one per image size, in eval mode."""
         weights = self.state["networks"]["discriminators"]
-        return _ready(self._networks.discriminators, weights, self._file, "the discriminators")
+        return self._ready(self._networks.discriminators, weights, "the discriminators")
 
     @property
     def _networks(self) -> models.Networks:
-        """On the meta device. (The encoders are not: what their start draws decides the weights that a GAN, which is
-        built after them, begins with.)"""
         with torch.device("meta"):
             return models.from_config(self.config)
+
+    def _ready(self, module: nn.Module, weights: dict, what: str) -> nn.Module:
+        return checkpoint.fill(module, weights, self._file, what).requires_grad_(False)
+
+    def to(self, device: str) -> "Run":
+        """This run with encoder and generator on ``device``, where they stay; otherwise each drawing takes them to
+        :attr:`device` and back."""
+        for module in (self.encoder, self.generator):
+            module.to(device)
+        return self
 
     def sample(self, captions: list[str], count: int = 1, seed: int = 0) -> Tensor:
         """``count`` pictures for each caption, in the captions' order: (len(captions) * count, 3, s, s) uint8.
@@ -130,16 +132,19 @@ class Run:
         Raises :class:`UserError` for a caption that the text encoder cannot read.
         """
         noise = [part.repeat(len(captions), 1) for part in self.noise(count, seed)]
-        return self.draw([caption for caption in captions for _ in range(count)], *noise).images[-1]
+        return self._pictures([caption for caption in captions for _ in range(count)], *noise)
 
     def generate(self, captions: list[str], seed: int = 0) -> Tensor:
         """One picture for each caption, each from noise of its own: (len(captions), 3, s, s) uint8."""
-        return self.draw(captions, *self.noise(len(captions), seed)).images[-1]
+        return self._pictures(captions, *self.noise(len(captions), seed))
+
+    def _pictures(self, captions: list[str], noise: Tensor, eps: Tensor) -> Tensor:
+        return torch.cat([to_uint8(made.images[-1]).cpu() for made in self.batches(captions, noise, eps)])
 
     def encode(self, captions: list[str]) -> Tensor:
         """The sentence vectors of any number of captions: (N, N_s), on the CPU."""
         with device.on_device(self.encoder, self.device) as encoder:
-            return encoders.encode(encoder, captions)
+            return encode(encoder, captions)
 
     def condition(self, captions: list[str]) -> Tensor:
         """What the discriminators read of captions: the sentence vectors or, with a generator that has a ``condition``,
@@ -169,22 +174,25 @@ class Run:
             for stream, size in sizes.items()
         )
 
+    def draw(self, captions: list[str], noise: Tensor, eps: Tensor, batch_size: int = 100) -> Drawn:
+        """Pictures at every size for captions from given noise, and where each refinement looked."""
+        images, attention = [], []
+        longest = 0
+        for made in self.batches(captions, noise, eps, batch_size):
+            images.append([to_uint8(size).cpu() for size in made.images])
+            attention.append([stage.cpu() for stage in made.attention])
+            longest = max([longest, *(stage.shape[1] for stage in made.attention)])
+        padded = [[F.pad(stage, (0, 0, 0, 0, 0, longest - stage.shape[1])) for stage in each] for each in attention]
+        return Drawn(*([torch.cat(parts) for parts in zip(*each, strict=True)] for each in (images, padded)))
+
     @torch.inference_mode()
-    def draw(self, captions: list[str], noise: Tensor, eps: Tensor, batch_size: int = 100) -> Generated:
-        """Pictures for captions from given noise: images uint8, small to large, and every stage's attention over the
-        words, padded to the longest caption of its batch; all on the CPU."""
-        images, encoder, generator = [], self.encoder, self.generator
-        with device.on_device(encoder, self.device), device.on_device(generator, self.device):
-            place = next(generator.parameters()).device
+    def batches(self, captions: list[str], noise: Tensor, eps: Tensor, batch_size: int = 100) -> Iterator[Generated]:
+        """What the generator makes of captions, ``batch_size`` at a time, on its device; a caption is read once a
+        batch, however often it is drawn."""
+        with device.on_device(self.encoder, self.device) as encoder, device.on_device(self.generator, self.device) as g:
+            place = next(g.parameters()).device
             for part in torch.arange(len(captions)).split(batch_size):
                 distinct = list(dict.fromkeys(captions[i] for i in part))
-                rows = [distinct.index(captions[i]) for i in part]
-                text = encoder.features(distinct).select(torch.tensor(rows))
-                made = generator(noise[part].to(place), text, eps[part].to(place))
-                images.append([to_uint8(size).cpu() for size in made.images])
-        attention = [stage.cpu() for stage in made.attention] if len(images) == 1 else []
-        return Generated([torch.cat(sizes) for sizes in zip(*images, strict=True)], attention, None, None, 0.0)
-
-
-def _ready(module: nn.Module, weights: dict, file: Path, what: str) -> nn.Module:
-    return checkpoint.fill(module, weights, file, what).requires_grad_(False)
+                rows = torch.tensor([distinct.index(captions[i]) for i in part])
+                text = encoder.features(distinct).select(rows.to(place))
+                yield g(noise[part].to(place), text, eps[part].to(place))

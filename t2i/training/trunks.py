@@ -1,7 +1,5 @@
 """The trunk that a DAMSM run learns on, with its ImageNet weights where they are to be had."""
 
-from dataclasses import replace
-
 import torch
 from torch import nn
 from tqdm.auto import tqdm
@@ -12,15 +10,15 @@ from t2i.metrics.extractors import legacy_weights
 from t2i.text import trunks
 
 
-def available(config: DamsmConfig) -> DamsmConfig:
-    """``config`` itself, or without Inception's weights one with the small trunk, after a notice."""
+def backbone(config: DamsmConfig) -> dict:
+    """The small trunk in the place of Inception where its weights are not to be had, after a notice."""
     if config.trunk == "inception-v3":
         try:
             legacy_weights()
         except UserError as missing:
             tqdm.write(f"{missing} Until then, DAMSM learns with the small trunk.")
-            return replace(config, trunk="small")
-    return config
+            return {"trunk": "small"}
+    return {}
 
 
 def trunk(config: DamsmConfig) -> nn.Module:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from recipe import compare, fill, golden, make_input
 
+from t2i import config as configs
 from t2i import official
-from t2i.training.multi_stage import discriminator_loss
+from t2i.training.objectives import AttnGan
 
 CASES = [(project, size) for project in ("attngan", "dmgan") for size in (64, 128, 256)]
 PRECISIONS = {"float": ("outputs", 2e-4), "double": ("outputs_fp64", 1e-6)}
@@ -48,7 +49,7 @@ def test_the_loss_and_its_gradients(project, size):
     layout = official.KINDS[f"{project}_cub_D_NET{size}"]
     for run in (run for run in recorded["runs"] if (run["mode"], run["wscale"]) == (mode, "fanin")):
         judge, wanted = discriminator(project, size, run, "double"), run["outputs_fp64"]
-        loss = discriminator_loss(judge, *given(recorded, "double"))
+        loss = AttnGan(configs.PAPER["attngan", "cub"]).discriminator(judge, *given(recorded, "double"), None)
         compare(loss, wanted["errD"], 1e-6)
         parameters = dict(judge.named_parameters())
         gradients = torch.autograd.grad(loss, list(parameters.values()))

@@ -8,7 +8,8 @@ from t2i import config as configs
 from t2i import losses, official
 from t2i.models.attention import attend
 from t2i.text import TextFeatures
-from t2i.training.multi_stage import generator_terms
+from t2i.training.gather import Gather
+from t2i.training.objectives import AttnGan
 
 MODELS = {"attngan": "attngan", "dmgan": "dm-gan"}
 PRECISIONS = {"float": ("outputs", 2e-4), "double": ("outputs_fp64", 1e-6)}
@@ -115,11 +116,15 @@ def test_every_gradient_of_the_generators_step(project):
     wanted, kind = recorded["runs"][0]["outputs_fp64"], f"{project}_cub_G_NET"
     config = configs.load(MODELS[project], "cub")
     generator = module(kind, "fanin").train().double()
-    judges = torch.nn.ModuleList(module(f"{project}_cub_D_NET{64 << k}", "fanin").train().double() for k in range(3))
+    discriminators = torch.nn.ModuleList(
+        module(f"{project}_cub_D_NET{64 << k}", "fanin").train().double() for k in range(3)
+    )
     image_encoder = module(f"{project}_CNN_ENCODER", "fanin").double()
     noise, text, eps = inputs(recorded, "double")
     made = generator(noise, text, eps)
-    terms = generator_terms(config, judges, image_encoder, made, text, torch.tensor(recorded["class_ids"]))
+    objective = AttnGan(config)
+    objective.prepare(image_encoder, Gather())
+    terms = objective.generator(discriminators, made, text, torch.tensor(recorded["class_ids"]))
     without = sum(term for name, term in terms.items() if name != "kl")
     found = {"errG_without_kl": without, "kl": terms["kl"]}
     parameters = dict(generator.named_parameters())

@@ -5,10 +5,14 @@ import torch
 from recipe import compare, fill, golden, make_input
 from test_generators import taps as taps_of
 
+from t2i import config as configs
 from t2i import losses, official
 from t2i.models.blocks import parameter_count
+from t2i.models.generator import Generated
 from t2i.text import TextFeatures
-from t2i.training import stackgan, stackgan2
+from t2i.training.objectives import StackGan, StackGanTree
+
+STAGE, TREE = configs.PAPER["stackgan-cnn", "cub"], configs.PAPER["stackgan2", "cub"]
 
 PRECISIONS = {"float": ("outputs", 2e-4), "double": ("outputs_fp64", 1e-6)}
 # fixed: where an eval-mode picture is nine tenths saturated, float32 holds a thousandth of it
@@ -116,11 +120,12 @@ def test_the_losses_and_their_gradients(name):
     (run,) = runs(recorded, "disc", "fanin")
     judge, wanted = module(name, run, "double"), run["outputs_fp64"]
     if name.startswith("stackgan2"):
-        loss = stackgan2.discriminator_loss(judge, *given(recorded, "double", "real", "wrong", "fake", "mu"))
+        real, wrong, fake, mean = given(recorded, "double", "real", "wrong", "fake", "mu")
+        loss = StackGanTree(TREE).discriminator(judge, real, fake, mean, wrong)
         parts = {}
     else:
         real, fake, mean = given(recorded, "double", "real", "fake", "cond")
-        loss = stackgan.discriminator_loss(judge, real, fake, mean)
+        loss = StackGan(STAGE).discriminator(judge, real, fake, mean, None)
         parts = {"errD_real", "errD_wrong", "errD_fake"}  # officially reported, one of them not as it is summed
     compare(loss, wanted["errD"], 1e-6)
     parameters = dict(judge.named_parameters())
@@ -134,8 +139,8 @@ def test_the_losses_and_their_gradients(name):
 
 
 def generator_step(judge: torch.nn.Module, fake: torch.Tensor, mean: torch.Tensor) -> dict[str, torch.Tensor]:
-    made = stackgan.Generated([fake], [], mean, torch.zeros_like(mean), 0.0)
-    loss = stackgan.generator_terms(judge, made, kl_weight=2.0)["adversarial"]
+    made = Generated([fake], [], mean, torch.zeros_like(mean), 0.0)
+    loss = StackGan(STAGE).generator([judge], made, None, None)["adversarial"]
     return {"errG": loss, "grad_fake": torch.autograd.grad(loss, fake)[0]}
 
 

@@ -8,8 +8,7 @@ from t2i import official
 from t2i.__main__ import main
 from t2i.errors import UserError
 from t2i.text.char_cnn_rnn import CharCnnRnn
-from t2i.training import Run
-from t2i.training.stackgan import stage1_run
+from t2i.training import RECIPES, Run, fit, obtain
 
 # Of each kind: the number of entries in its file, and some of them.
 NAMES = {
@@ -104,8 +103,11 @@ def test_a_stage_one_is_imported_and_stacked_on(release):
     assert run.discriminators[0].conditional(features, run.condition(["a red bird"] * 2)).shape == (2,)
 
     config = configs.load("stackgan-stage2", "cub", stage1=str(run.directory))
-    assert stage1_run(config).config == run.config
+    basis = obtain.basis(config, {}, train=fit)
+    assert basis.stage1.config == run.config
+    config, asked = obtain.begun(config, basis, RECIPES[type(config)], {})
     assert config.block == "plain" and config.text_encoder.endswith("char_cnn_rnn_birds_icml")
+    assert asked == {"block": "residual", "text_encoder": "char-cnn-rnn"}
 
 
 def test_what_cannot_be_imported_is_said(release, capsys):

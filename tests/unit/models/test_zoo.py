@@ -14,7 +14,7 @@ from t2i.models.spatial import SpatialRefinement
 from t2i.text import TextFeatures
 from t2i.text.damsm import WIDTH as TEXT_SIZE
 from t2i.text.damsm import TextEncoder
-from t2i.training.multi_stage import discriminator_loss
+from t2i.training.objectives import AttnGan
 
 STAGES = {
     "sentence": SentenceStage,
@@ -139,9 +139,9 @@ def test_every_parameter_gets_a_gradient(name):
     given = given._replace(words=given.words.double(), sentence=given.sentence.double())
     made = generator(noise.double(), given, eps.double())
     (sum((image * torch.randn_like(image)).sum() for image in made.images) + made.penalty).backward()
-    reals = [torch.rand_like(image) for image in made.images]
+    reals, objective = [torch.rand_like(image) for image in made.images], AttnGan(configs.PAPER[name, "cub"])
     for judge, real, image in zip(judges, reals, made.images, strict=True):
-        discriminator_loss(judge, real.float().double(), image.detach(), given.sentence).backward()
+        objective.discriminator(judge, real.float().double(), image.detach(), given.sentence, None).backward()
     # What is added to the keys of all words alike is nothing to the softmax over them.
     keys = {f"refinements.{k}.memories" for k, kind in enumerate(configs.COMPOSITIONS[name][1:]) if kind == "spatial"}
     missed = without_gradient(generator)

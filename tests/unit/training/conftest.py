@@ -1,22 +1,21 @@
-"""A recipe of a multi-stage model, before it is trained."""
+"""Recipes before they are trained."""
 
 import pytest
 import torch
 
-from t2i import data, device
-from t2i.training.multi_stage import MultiStage
+from t2i.training import fit, obtain, prepare
 
 
 @pytest.fixture
-def recipe(tiny_stages):
-    """``recipe(model, **overrides)`` is a recipe before its first step, the same whenever it is made."""
+def ready():
+    """``ready(config)`` is the recipe of ``config`` before its first step, the same whenever it is made."""
+    return lambda config, **options: prepare(config, obtain.basis(config, {}, train=fit), **options)
 
-    def build(model: str = "attngan", **overrides) -> MultiStage:
-        config = tiny_stages(model, **overrides)
-        device.seed_step(0, -1)
-        return MultiStage(config, data.read(config.dataset, config.root).checked(), device.start("cpu"))
 
-    return build
+@pytest.fixture
+def recipe(tiny_stages, ready):
+    """``recipe(model, **overrides)``, likewise, of a multi-stage model."""
+    return lambda model="attngan", **overrides: ready(tiny_stages(model, **overrides))
 
 
 @pytest.fixture
@@ -26,6 +25,8 @@ def double():
     def convert(value):
         if isinstance(value, torch.Tensor):
             return value.double() if value.is_floating_point() else value
+        if value is None:
+            return None
         return [convert(part) for part in value] if isinstance(value, list) else type(value)(*map(convert, value))
 
     return convert

@@ -2,6 +2,14 @@
 
 import torch
 
+from t2i import checkpoint
+from t2i.training import Run
+
+
+def ended(run: Run) -> checkpoint.State:
+    """Everything that a run ended with, the optimisers' memory too."""
+    return checkpoint.read(run.directory / "checkpoint.pt")
+
 
 def tensors(value, path="state") -> dict[str, torch.Tensor]:
     """Every tensor in a nested state by its path."""

@@ -4,12 +4,12 @@ import signal
 
 import pytest
 import torch
-from states import differing
+from states import differing, ended
 
-from t2i import checkpoint, log
+from t2i import checkpoint, data, log
 from t2i.errors import UserError
-from t2i.training import Run, fit, loop
-from t2i.training.gan_cls import GanCls
+from t2i.training import Run, fit
+from t2i.training.gan import GanCls
 
 
 def interrupt_at(step, monkeypatch, act):
@@ -37,20 +37,20 @@ def test_a_run_leaves_its_files_and_can_be_loaded(tiny):
 
 @pytest.mark.parametrize("model", ["gan-cls", "gan-cls-int"])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(tiny, model):
-    first = fit(tiny(model)).state
-    assert differing(first, fit(tiny(model), resume=False).state) == []
-    assert differing(first, fit(tiny(model, seed=1)).state)
+    first = ended(fit(tiny(model)))
+    assert differing(first, ended(fit(tiny(model), resume=False))) == []
+    assert differing(first, ended(fit(tiny(model, seed=1))))
 
 
 def test_a_finished_run_is_loaded_and_not_trained_again(tiny, monkeypatch):
     run = fit(tiny())
     monkeypatch.setattr(GanCls, "train_step", lambda *_: pytest.fail("trained again"))
-    assert differing(run.state, fit(tiny()).state) == []
+    assert differing(ended(run), ended(fit(tiny()))) == []
 
 
 def test_a_finished_run_of_epochs_is_loaded_without_its_data(tiny, monkeypatch):
     fit(tiny(steps=0, epochs=1))
-    monkeypatch.setattr(loop.data, "read", lambda *_: pytest.fail("read the data"))
+    monkeypatch.setattr(data, "read", lambda *_: pytest.fail("read the data"))
     assert fit(tiny(steps=0, epochs=1)).state["finished"]
 
 
@@ -80,19 +80,19 @@ def test_a_batch_may_be_odd_but_not_one(tiny, model):
 
 def test_more_steps_continue_a_finished_run(tiny):
     fit(tiny(steps=4))
-    longer = fit(tiny(steps=8)).state
-    assert differing(longer, fit(tiny(steps=8), resume=False).state) == []
+    longer = ended(fit(tiny(steps=8)))
+    assert differing(longer, ended(fit(tiny(steps=8), resume=False))) == []
 
 
 def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_bits(tiny, monkeypatch):
-    whole = fit(tiny(seed=5)).state
+    whole = ended(fit(tiny(seed=5)))
     with monkeypatch.context() as patch:
         interrupt_at(2, patch, lambda found: (os.kill(os.getpid(), signal.SIGINT), found)[1])
         with pytest.raises(KeyboardInterrupt, match="stopped after step 3 of 8; the same command goes on"):
             fit(tiny(seed=5), resume=False)
     config = tiny(seed=5)
     assert checkpoint.read(config.directory / "checkpoint.pt")["step"] == 3
-    assert differing(whole, fit(config).state) == []
+    assert differing(whole, ended(fit(config))) == []
     steps = log.read(config.directory / "stats.jsonl")["step"].tolist()
     assert steps == sorted(set(steps)) and steps[-1] == 8
 
@@ -135,7 +135,7 @@ def test_a_folder_with_other_settings_is_not_touched(tiny):
 
 
 def test_a_run_from_before_a_setting_was_added_goes_on(tiny_stages):
-    whole = fit(tiny_stages(steps=3)).state
+    whole = ended(fit(tiny_stages(steps=3)))
     directory = fit(tiny_stages(steps=1), resume=False).directory
     state = checkpoint.read(directory / "checkpoint.pt")
     del state["config"]["kl_weight"]
@@ -143,7 +143,7 @@ def test_a_run_from_before_a_setting_was_added_goes_on(tiny_stages):
     with pytest.raises(UserError, match=r"holds a run with other settings \(kl_weight 1\.0 there and 2\.0 here\)"):
         fit(tiny_stages(steps=3, kl_weight=2.0))
     run = fit(tiny_stages(steps=3))
-    assert run.state["config"]["kl_weight"] == 1.0 and differing(whole, run.state) == []
+    assert run.state["config"]["kl_weight"] == 1.0 and differing(whole, ended(run)) == []
 
 
 def test_a_checkpoint_cut_in_half_is_named_and_kept(tiny):

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from states import differing, tensors
+from states import differing, ended, tensors
 
 from t2i import checkpoint, log
 from t2i import config as configs
@@ -15,7 +15,7 @@ from t2i.__main__ import main
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.training import Run, fit
-from t2i.training.settling import BATCHES
+from t2i.training.average import BATCHES
 
 # Of every kind of stage one that has it, and a single stage alone.
 TRAINED = ("attngan", "dm-gan", "attndm-gan", "dmattn-gan", "msmt-gan", "mtwig-ks2")
@@ -30,10 +30,10 @@ def same(one, other) -> bool:
 
 @pytest.mark.parametrize("model", TRAINED)
 def test_a_run_goes_on_to_the_same_bits_and_draws(tiny_stages, model):
-    whole = fit(tiny_stages(model, steps=3)).state
+    whole = ended(fit(tiny_stages(model, steps=3)))
     fit(tiny_stages(model, steps=1), resume=False)
     run = fit(tiny_stages(model, steps=3))
-    assert differing(whole, run.state) == []
+    assert differing(whole, ended(run)) == []
     assert log.read(run.directory / "stats.jsonl")["step"].tolist() == [1, 2, 3]
     names = {str(path.relative_to(run.directory)) for path in run.directory.rglob("*") if path.is_file()}
     assert names == {
@@ -68,13 +68,13 @@ def test_what_a_run_draws_can_be_looked_at(tiny_stages, model):
 
 @pytest.mark.parametrize("model", ["attngan", "dm-gan"])
 def test_the_encoders_never_change(tiny_stages, damsm_folder, recipe, model):
-    before = Run.load(damsm_folder).as_encoder()
-    kept = fit(tiny_stages(model)).as_encoder()
+    before = Run.load(damsm_folder).encoders.kept()
+    kept = fit(tiny_stages(model)).encoders.kept()
     assert same(kept, before) and kept["extras"] == before["extras"]
     made = recipe(model)
     made.train_step(made.batch(0), 0)
-    made.settle(made.networks["generator"])
-    for encoder, name in ((made.text, "weights"), (made.judge_of_words, "image")):
+    made.recalibrate(made.networks["generator"])
+    for encoder, name in ((made.texts.encoder, "weights"), (made.objective.image_encoder, "image")):
         assert not any(module.training for module in encoder.modules())
         assert same(encoder.state_dict(), before[name])
 
@@ -82,14 +82,16 @@ def test_the_encoders_never_change(tiny_stages, damsm_folder, recipe, model):
 def test_the_processes_of_a_data_parallel_run_share_one_batch(recipe):
     made = recipe(words=4)
     whole, parts = made.batch(3), []
-    for made.part in (slice(0, 2), slice(2, 4)):
+    for made.shard in (slice(0, 2), slice(2, 4)):
         parts.append(made.batch(3))
-    assert made.part != slice(0, 4) and [image.shape[-1] for image in whole.images] == [8, 16, 32]
+    assert made.shard != slice(0, 4) and [image.shape[-1] for image in whole.images] == [8, 16, 32]
     both = [torch.cat(sizes) for sizes in zip(*(part.images for part in parts), strict=True)]
     assert all(torch.equal(*pair) for pair in zip(both, whole.images, strict=True))
-    for name in ("captions", "lengths", "classes", "noise", "eps"):
+    for name in ("classes", "noise", "eps"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)), name
-    assert whole.captions.shape == (4, 4) and whole.lengths.max() == 4
+    for name in ("numbers", "lengths"):
+        assert torch.equal(torch.cat([getattr(part.text, name) for part in parts]), getattr(whole.text, name)), name
+    assert whole.text.numbers.shape == (4, 4) and whole.text.lengths.max() == 4
     assert not torch.equal(made.batch(4).noise, parts[1].noise)
 
 
@@ -99,7 +101,7 @@ def test_statistics_are_measured_for_the_averaged_weights(tiny_stages, recipe):
     generator = copy.deepcopy(run.generator).train()
     norm, seen = generator.refinements[1].up.norm, []
     norm.register_forward_hook(lambda _, given, out: seen.append(given[0].mean(dim=(0, 2, 3))))
-    made.settle(generator)
+    made.recalibrate(generator)
     assert len(seen) == BATCHES and not generator.training and norm.momentum == 0.1
     torch.testing.assert_close(norm.running_mean, torch.stack(seen).mean(dim=0), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(norm.running_mean, run.generator.refinements[1].up.norm.running_mean)  # as fit left it
@@ -110,8 +112,7 @@ def test_statistics_are_measured_for_the_averaged_weights(tiny_stages, recipe):
 @pytest.mark.parametrize("model", ["attngan", "dm-gan", "msmt-gan", "mtwig-ks2"])
 def test_mixed_precision_trains(tiny_stages, model):
     run = fit(tiny_stages(model, precision="bf16-mixed", checkpoint_every=2))
-    assert all(torch.isfinite(part).all() for part in tensors(run.state["ema"]).values())
-    assert {p.dtype for p in run.generator.parameters()} == {torch.float32}
+    assert all(torch.isfinite(part).all() for part in tensors(run.state["average"]).values())
     assert np.isfinite(log.read(run.directory / "stats.jsonl").to_numpy()).all()
 
 

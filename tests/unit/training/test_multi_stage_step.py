@@ -10,15 +10,22 @@ from torch import nn
 from t2i import losses
 from t2i.models.blocks import SpectralConv2d
 from t2i.text import ImageFeatures
-from t2i.training.multi_stage import MultiStage, generator_terms
+from t2i.training import objectives
+from t2i.training.gan import Gan
 
 
-def text_of(made: MultiStage, batch):
-    with torch.no_grad():
-        return made.text(batch.captions, batch.lengths)
+def text_of(made: Gan, batch):
+    return made.texts.read(batch.text, torch.device("cpu"))
 
 
-def official_step(generator, judges, adams, text, batch, image_encoder, config):
+def generator_terms(config, made: Gan, pictures, text, classes):
+    """The terms under other settings than those that ``made`` has."""
+    objective = objectives.AttnGan(config)
+    objective.prepare(made.objective.image_encoder, made.objective.gather)
+    return objective.generator(made.discriminators, pictures, text, classes)
+
+
+def official_step(generator, discriminators, adams, text, batch, image_encoder, config):
     """The step as the official trainer has it, with an Adam for each discriminator; the losses as plain formulas.
 
     MSMT-GAN's differs in two things (its equation 19): every picture is matched with its text, and the heads' likeness
@@ -29,21 +36,21 @@ def official_step(generator, judges, adams, text, batch, image_encoder, config):
         return nn.functional.binary_cross_entropy(logits.sigmoid(), torch.full_like(logits, label))
 
     made = generator(batch.noise, text, batch.eps)
-    for judge, adam, real, fake in zip(judges, adams[1:], batch.images, made.images, strict=True):
+    for d, adam, real, fake in zip(discriminators, adams[1:], batch.images, made.images, strict=True):
         adam.zero_grad()
-        real, fake = judge.features(real), judge.features(fake.detach())
-        right, fitting = judge.conditional(real, text.sentence), judge.conditional(fake, text.sentence)
-        wrong = judge.conditional(real[:-1], text.sentence[1:])
-        called_real = entropy(judge.unconditional(real), 1.0) + entropy(right, 1.0)
-        called_fake = entropy(judge.unconditional(fake), 0.0) + entropy(fitting, 0.0) + entropy(wrong, 0.0)
+        real, fake = d.features(real), d.features(fake.detach())
+        right, fitting = d.conditional(real, text.sentence), d.conditional(fake, text.sentence)
+        wrong = d.conditional(real[:-1], text.sentence[1:])
+        called_real = entropy(d.unconditional(real), 1.0) + entropy(right, 1.0)
+        called_fake = entropy(d.unconditional(fake), 0.0) + entropy(fitting, 0.0) + entropy(wrong, 0.0)
         (called_real / 2 + called_fake / 3).backward()
         adam.step()
     adams[0].zero_grad()
     loss = losses.kullback_leibler(made.mean, made.log_variance)
-    for judge, fake in zip(judges, made.images, strict=True):
-        features = judge.features(fake)
-        loss = loss + entropy(judge.conditional(features, text.sentence), 1.0)
-        loss = loss + entropy(judge.unconditional(features), 1.0)
+    for d, fake in zip(discriminators, made.images, strict=True):
+        features = d.features(fake)
+        loss = loss + entropy(d.conditional(features, text.sentence), 1.0)
+        loss = loss + entropy(d.unconditional(features), 1.0)
     for image in made.images if config.model == "msmt-gan" else made.images[-1:]:
         loss = loss + config.damsm_weight * sum(losses.damsm(image_encoder(image), text, batch.classes))
     (loss + 0.5 * made.penalty).backward()
@@ -57,12 +64,12 @@ def test_a_step_is_the_official_one(recipe, double, model):
     made = recipe(model, learning_rate=2e-3)
     names = "generator", "discriminators"
     networks = copy.deepcopy([made.networks[name].double() for name in names])
-    made.judge_of_words.double()
-    made.text.double()
+    made.objective.image_encoder.double()
+    made.texts.encoder.double()
     adams = [torch.optim.Adam(n.parameters(), lr=2e-3, betas=(0.5, 0.999)) for n in (networks[0], *networks[1])]
     for number in range(2):
         batch = double(made.batch(number))
-        official_step(*networks, adams, text_of(made, batch), batch, made.judge_of_words, made.config)
+        official_step(*networks, adams, text_of(made, batch), batch, made.objective.image_encoder, made.config)
         made.train_step(batch, number)
         for name, network in zip(names, networks, strict=True):
             for (key, found), wanted in zip(made.networks[name].named_parameters(), network.parameters(), strict=True):
@@ -81,25 +88,25 @@ def test_spectral_norm_iterates_three_times_a_step_and_four_where_pairs_are_judg
     assert [count for name, count in passes.items() if "joint" in name] == [4, 4, 4]
 
 
-def test_the_generator_s_step_leaves_no_gradient_in_the_judges(recipe, monkeypatch):
+def test_the_generator_s_step_leaves_no_gradient_in_the_discriminators(recipe, monkeypatch):
     made, seen = recipe(), {}
-    original = MultiStage.update
+    original = Gan.update
 
     def update(self, name, loss):
         if name == "generator":
-            for parameter in self.judges.parameters():
+            for parameter in self.discriminators.parameters():
                 parameter.grad = None
         original(self, name, loss)
         seen[name] = [parameter.grad for parameter in self.networks[name].parameters()]
-        seen[f"{name}'s judges"] = [
-            p.grad for network in (self.judges, self.judge_of_words) for p in network.parameters()
+        seen[f"{name}'s discriminators"] = [
+            p.grad for network in (self.discriminators, self.objective.image_encoder) for p in network.parameters()
         ]
 
-    monkeypatch.setattr(MultiStage, "update", update)
+    monkeypatch.setattr(Gan, "update", update)
     made.train_step(made.batch(0), 0)
-    assert set(seen["generator's judges"]) == {None}
+    assert set(seen["generator's discriminators"]) == {None}
     assert all(g is not None and g.any() for name in ("generator", "discriminators") for g in seen[name])
-    assert all(p.requires_grad for p in made.judges.parameters())
+    assert all(p.requires_grad for p in made.discriminators.parameters())
 
 
 def test_words_may_be_sought_at_every_size(recipe):
@@ -110,10 +117,10 @@ def test_words_may_be_sought_at_every_size(recipe):
 
     def terms(**settings):
         config = made.config.__class__(**made.config.to_dict() | settings)
-        return generator_terms(config, made.judges, made.judge_of_words, pictures, text, batch.classes)
+        return generator_terms(config, made, pictures, text, batch.classes)
 
     last, every = terms(), terms(damsm_scales="all")
-    each = [losses.damsm(ImageFeatures(*made.judge_of_words(i)), text, batch.classes) for i in pictures.images]
+    each = [losses.damsm(ImageFeatures(*made.objective.image_encoder(i)), text, batch.classes) for i in pictures.images]
     for name, parts in (("words", slice(0, 2)), ("sentence", slice(2, 4))):
         torch.testing.assert_close(last[name], 5 * sum(each[-1][parts]))
         torch.testing.assert_close(every[name], 5 * sum(sum(one[parts]) for one in each))
@@ -121,7 +128,9 @@ def test_words_may_be_sought_at_every_size(recipe):
     torch.testing.assert_close(terms(objective="paper")["adversarial"], last["adversarial"] / 2)
     torch.testing.assert_close(terms(kl_weight=2.0)["kl"], 2 * losses.kullback_leibler(*pictures[2:4]))
     sharper = losses.Gammas(1.0, 2.0, 3.0)
-    wanted = losses.damsm(ImageFeatures(*made.judge_of_words(pictures.images[-1])), text, batch.classes, sharper)
+    wanted = losses.damsm(
+        ImageFeatures(*made.objective.image_encoder(pictures.images[-1])), text, batch.classes, sharper
+    )
     found = terms(gamma_attention=1.0, gamma_words=2.0, gamma_matching=3.0, damsm_weight=1.0)
     torch.testing.assert_close(found["words"] + found["sentence"], sum(wanted))
 
@@ -134,7 +143,7 @@ def test_msmt_gan_s_heads_have_a_term_of_their_own(recipe):
 
     def terms(**settings):
         config = made.config.__class__(**made.config.to_dict() | settings)
-        return generator_terms(config, made.judges, made.judge_of_words, pictures, text, batch.classes)
+        return generator_terms(config, made, pictures, text, batch.classes)
 
     published, none = terms(), terms(redundancy_weight=0.0)
     assert published.keys() == {"adversarial", "words", "sentence", "kl", "redundancy"} and none["redundancy"] == 0

@@ -5,17 +5,16 @@ import json
 
 import pytest
 import torch
-from states import differing, same, tensors
+from states import differing, ended, same, tensors
 from torch import nn
 
 from t2i import config as configs
-from t2i import data, device, log, losses, models
+from t2i import log, losses, models
 from t2i.__main__ import main
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
-from t2i.text import TextFeatures
-from t2i.training import RECIPES, Run, fit
-from t2i.training.settling import BATCHES
+from t2i.training import Run, fit
+from t2i.training.average import BATCHES
 
 MODELS = ("stackgan-cnn", "stackgan-res", "stackgan-se", "stackgan-stage2", "stackgan2")
 SIZES = {"stackgan-stage2": 64, "stackgan2": 32}
@@ -24,23 +23,17 @@ METRICS = {"fid", "is_mean", "kid_mean", "matching_score", "matching_score_shuff
 
 
 @pytest.fixture
-def recipe(tiny_stack):
+def recipe(tiny_stack, ready):
     """``recipe(model, **overrides)`` is a recipe before its first step, the same whenever it is made."""
-
-    def build(model: str, **overrides):
-        config = tiny_stack(model, **overrides)
-        device.seed_step(0, -1)
-        return RECIPES[model](config, data.read(config.dataset, config.root).checked(), device.start("cpu"))
-
-    return build
+    return lambda model, **overrides: ready(tiny_stack(model, **overrides))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_goes_on_to_the_same_bits_and_draws(tiny_stack, model):
-    whole = fit(tiny_stack(model, steps=3)).state
+    whole = ended(fit(tiny_stack(model, steps=3)))
     fit(tiny_stack(model, steps=1), resume=False)
     run = fit(tiny_stack(model, steps=3))
-    assert differing(whole, run.state) == []
+    assert differing(whole, ended(run)) == []
     assert log.read(run.directory / "stats.jsonl")["step"].tolist() == [1, 2, 3]
     again, pictures = Run.load(run.directory), run.sample(CAPTIONS, count=2, seed=5)
     size = SIZES.get(model, 16)
@@ -54,35 +47,35 @@ def entropy(logits, label):
     return nn.functional.binary_cross_entropy(logits.sigmoid(), torch.full_like(logits, label))
 
 
-def stackgan_losses(judge, real, fake, mean):
+def stackgan_losses(d, real, fake, mean):
     """Stage-I's and Stage-II's as formulas: D's loss, and a function of the picture that gives G's."""
-    real, made = judge.features(real), judge.features(fake.detach())
-    right, wrong = judge.conditional(real, mean), judge.conditional(real[:-1], mean[1:])
-    fitting = entropy(judge.conditional(made, mean), 0.0)
-    if judge.unconditional is None:
+    real, made = d.features(real), d.features(fake.detach())
+    right, wrong = d.conditional(real, mean), d.conditional(real[:-1], mean[1:])
+    fitting = entropy(d.conditional(made, mean), 0.0)
+    if d.unconditional is None:
         loss = entropy(right, 1.0) + 0.5 * (fitting + entropy(wrong, 0.0))
     else:
-        loss = (entropy(right, 1.0) + entropy(judge.unconditional(real), 1.0)) / 2
-        loss = loss + (fitting + entropy(wrong, 0.0) + entropy(judge.unconditional(made), 0.0)) / 3
+        loss = (entropy(right, 1.0) + entropy(d.unconditional(real), 1.0)) / 2
+        loss = loss + (fitting + entropy(wrong, 0.0) + entropy(d.unconditional(made), 0.0)) / 3
 
     def generator():
-        features = judge.features(fake)
-        alone = 0 if judge.unconditional is None else entropy(judge.unconditional(features), 1.0)
-        return entropy(judge.conditional(features, mean), 1.0) + alone
+        features = d.features(fake)
+        alone = 0 if d.unconditional is None else entropy(d.unconditional(features), 1.0)
+        return entropy(d.conditional(features, mean), 1.0) + alone
 
     return loss, generator
 
 
 def official_step(made, batch, networks, adams):
     """The step as the official trainer has it."""
-    generator, judges = networks
-    drawn = generator(batch.noise, TextFeatures(None, batch.sentence, None), batch.eps)
+    generator, discriminators = networks
+    drawn = generator(batch.noise, batch.text, batch.eps)
     closures = []
-    for k, judge in enumerate(judges):
-        if hasattr(batch, "wrong"):
-            loss, closure = tree_losses(judge, batch.real[k], batch.wrong[k], drawn.images[k], drawn.mean)
+    for k, d in enumerate(discriminators):
+        if batch.wrong:
+            loss, closure = tree_losses(d, batch.images[k], batch.wrong[k], drawn.images[k], drawn.mean)
         else:
-            loss, closure = stackgan_losses(judge, batch.real, drawn.images[k], drawn.mean.detach())
+            loss, closure = stackgan_losses(d, batch.images[k], drawn.images[k], drawn.mean.detach())
         adams[1].zero_grad()
         loss.backward()
         adams[1].step()
@@ -93,17 +86,17 @@ def official_step(made, batch, networks, adams):
     adams[0].step()
 
 
-def tree_losses(judge, real, wrong, fake, mean):
+def tree_losses(d, real, wrong, fake, mean):
     """StackGAN++'s: the wrong picture is real where it is judged alone, and G's step teaches μ through D."""
     loss = 0
     for picture, fits, is_real in ((real, 1.0, 1.0), (wrong, 0.0, 1.0), (fake.detach(), 0.0, 0.0)):
-        features = judge.features(picture)
-        loss = loss + entropy(judge.conditional(features, mean.detach()), fits)
-        loss = loss + entropy(judge.unconditional(features), is_real)
+        features = d.features(picture)
+        loss = loss + entropy(d.conditional(features, mean.detach()), fits)
+        loss = loss + entropy(d.unconditional(features), is_real)
 
     def generator():
-        features = judge.features(fake)
-        return entropy(judge.conditional(features, mean), 1.0) + entropy(judge.unconditional(features), 1.0)
+        features = d.features(fake)
+        return entropy(d.conditional(features, mean), 1.0) + entropy(d.unconditional(features), 1.0)
 
     return loss, generator
 
@@ -130,12 +123,11 @@ def test_a_step_is_the_official_one(recipe, double, model):
 def test_what_teaches_the_mean(recipe, model):
     """StackGAN's D does not, StackGAN++'s does; here the pictures are cut off."""
     made = recipe(model)
-    generator, judges = made.networks["generator"], made.networks["discriminators"]
+    generator, discriminators = made.networks["generator"], made.networks["discriminators"]
     batch = made.batch(0)
-    drawn = generator(batch.noise, TextFeatures(None, batch.sentence, None), batch.eps)
+    drawn = generator(batch.noise, batch.text, batch.eps)
     drawn = drawn._replace(images=[image.detach() for image in drawn.images])
-    module = __import__(type(made).__module__, fromlist=["generator_terms"])
-    terms = module.generator_terms(judges if model == "stackgan2" else judges[0], drawn, 2.0)
+    terms = made.objective.generator(discriminators, drawn, batch.text, batch.classes)
     assert terms["adversarial"].requires_grad  # D itself learns
     (found,) = torch.autograd.grad(terms["adversarial"], drawn.mean, allow_unused=True)
     assert (found is not None) == (model == "stackgan2")
@@ -143,28 +135,28 @@ def test_what_teaches_the_mean(recipe, model):
 
 
 @pytest.mark.parametrize("model", ["stackgan-res", "stackgan-stage2", "stackgan2"])
-def test_the_generator_s_step_leaves_no_gradient_in_the_judges(recipe, monkeypatch, model):
+def test_the_generator_s_step_leaves_no_gradient_in_the_discriminators(recipe, monkeypatch, model):
     made, seen = recipe(model), {}
     original = type(made).update
 
     def update(self, name, loss):
         if name == "generator":
-            for parameter in self.judges.parameters():
+            for parameter in self.discriminators.parameters():
                 parameter.grad = None
         original(self, name, loss)
-        seen[name] = [parameter.grad for parameter in self.judges.parameters()]
+        seen[name] = [parameter.grad for parameter in self.discriminators.parameters()]
 
     monkeypatch.setattr(type(made), "update", update)
     made.train_step(made.batch(0), 0)
     assert set(seen["generator"]) == {None} and all(g is not None and g.any() for g in seen["discriminators"])
-    assert all(parameter.requires_grad for parameter in made.judges.parameters())
+    assert all(parameter.requires_grad for parameter in made.discriminators.parameters())
 
 
 @pytest.mark.parametrize("model", ["stackgan-res", "stackgan-stage2", "stackgan2"])
 def test_the_processes_of_a_data_parallel_run_share_one_batch(recipe, model):
     made = recipe(model)
     whole, parts = tensors(made.batch(3)._asdict()), []
-    for made.part in (slice(0, 2), slice(2, 4)):
+    for made.shard in (slice(0, 2), slice(2, 4)):
         parts.append(tensors(made.batch(3)._asdict()))
     for name, value in whole.items():
         assert len(value) == 4 and torch.equal(torch.cat([part[name] for part in parts]), value), name
@@ -209,14 +201,14 @@ def test_another_kind_of_encoder_is_refused(tiny_stack, damsm_folder):
 @pytest.mark.parametrize("model", ["stackgan-res", "stackgan-stage2", "stackgan2"])
 def test_the_average_follows_the_live_weights(tiny_stack, model):
     """With a decay of nought it is the live weights; otherwise it lies between the first and the last."""
-    state = fit(tiny_stack(model, ema_decay=0.0)).state
+    state = ended(fit(tiny_stack(model, ema_decay=0.0)))
     live = state["networks"]["generator"]
-    named = {key.removeprefix("module."): value for key, value in state["ema"].items()}
+    named = state["average"]
     learned = [name for name, _ in models.from_config(tiny_stack(model)).generator.named_parameters()]
     assert all(torch.equal(named[name], live[name]) for name in learned)
-    averaged = fit(tiny_stack(model, ema_decay=0.9), resume=False).state
+    averaged = ended(fit(tiny_stack(model, ema_decay=0.9), resume=False))
     name = next(name for name in learned if name.startswith("augmentation"))
-    assert not torch.equal(averaged["ema"][f"module.{name}"], averaged["networks"]["generator"][name])
+    assert not torch.equal(averaged["average"][name], averaged["networks"]["generator"][name])
 
 
 @pytest.mark.parametrize("model", ["stackgan-se", "stackgan-stage2"])
@@ -225,7 +217,7 @@ def test_statistics_are_measured_for_the_averaged_weights(tiny_stack, recipe, mo
     generator, seen = copy.deepcopy(run.generator).train(), []
     norm = generator.ups[1][1]
     norm.register_forward_hook(lambda _, given, out: seen.append(given[0].mean(dim=(0, 2, 3))))
-    made.settle(generator)
+    made.recalibrate(generator)
     assert len(seen) == BATCHES and not generator.training
     torch.testing.assert_close(norm.running_mean, torch.stack(seen).mean(dim=0), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(norm.running_mean, run.generator.ups[1][1].running_mean)  # as fit left it
@@ -234,8 +226,7 @@ def test_statistics_are_measured_for_the_averaged_weights(tiny_stack, recipe, mo
 @pytest.mark.parametrize("model", ["stackgan-se", "stackgan-stage2", "stackgan2"])
 def test_mixed_precision_trains(tiny_stack, model):
     run = fit(tiny_stack(model, precision="bf16-mixed"))
-    assert all(torch.isfinite(part).all() for part in tensors(run.state["ema"]).values())
-    assert {p.dtype for p in run.generator.parameters()} == {torch.float32}
+    assert all(torch.isfinite(part).all() for part in tensors(run.state["average"]).values())
 
 
 def test_a_set_without_classes_is_trained_on(without_classes, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from states import ended
 
 from t2i import checkpoint, models
 from t2i import config as configs
@@ -18,17 +19,15 @@ CAPTIONS = ["a red bird with a long tail", "a blue bird"]
 
 def test_stage_one_is_put_in_and_never_changes(tiny_stack, stage1_folder):
     run, first = fit(tiny_stack("stackgan-stage2")), Run.load(stage1_folder)
-    for state in (run.state["networks"]["generator"], run.state["ema"]):
-        inside = {
-            key.removeprefix("module.").removeprefix("stage1."): v for key, v in state.items() if "stage1." in key
-        }
+    for state in (run.state["networks"]["generator"], run.state["average"]):
+        inside = {key.removeprefix("stage1."): value for key, value in state.items() if key.startswith("stage1.")}
         assert inside.keys() == first.generator.state_dict().keys()
         for name, parameter in first.generator.named_parameters():
             assert torch.equal(inside[name], parameter), name
     own = run.state["networks"]["generator"], tiny_stack("stackgan-stage2", seed=1)
     assert not torch.equal(own[0]["joint.0.weight"], fit(own[1]).state["networks"]["generator"]["joint.0.weight"])
     assert run.state["extras"]["stage1"] == first.config.to_dict()
-    moments = run.state["optimizers"]["generator"]["state"]
+    moments = ended(run)["optimizers"]["generator"]["state"]
     assert 0 < len(moments) == sum(p.requires_grad for p in models.from_config(run.config).generator.parameters())
 
 
