@@ -19,7 +19,7 @@ def start(device: str = "auto", precision: str = "32-true") -> Fabric:
     Under ``torchrun`` every process joins the group (gloo on CPUs, NCCL on GPUs). Raises :class:`UserError` where the
     device is not there.
     """
-    accelerator = choose(device)
+    accelerator, precision = choose(device), "32-true" if precision == "auto" else precision
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes == 1:
         fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)

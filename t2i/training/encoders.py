@@ -20,7 +20,7 @@ def encoder_run(config: Config, saved: dict | None = None) -> Run:
         return Run(config, saved)
     from t2i.training.loop import fit  # fit trains GANs too, and those come through here
 
-    wanted = configs.PAPER[config.model, config.dataset].text_encoder
+    wanted = config.reads
     run = None if config.text_encoder in configs.MODELS else Run.load(Path(config.text_encoder))
     found, what = (run.config.model, f"{run.directory} is a run of") if run else (config.text_encoder, "The encoder is")
     if found != wanted:
@@ -28,6 +28,5 @@ def encoder_run(config: Config, saved: dict | None = None) -> Run:
         raise UserError(problem, f"Name the folder of a {wanted} run.")
     if run:
         return run
-    shared = {"root": configs.given_root(config), "seed": config.seed, "device": config.device}
     with torch.random.fork_rng(devices=[]):  # the GAN begins alike whether its encoder is trained here or was before
-        return fit(configs.load(config.text_encoder, config.dataset, config.profile, **shared))
+        return fit(configs.needs(config)["encoder"])

@@ -43,7 +43,7 @@ def fit(config: Config, resume: bool = True) -> Run:
         as_long = all(saved["config"].get(name) == getattr(config, name) for name in ("steps", "epochs"))
         if saved["step"] >= config.steps > 0 or as_long:
             return Run(config, saved)
-    index = data.read(config.dataset, config.root).checked()
+    index = data.load(config)
     device.seed_step(config.seed, -1)
     recipe = RECIPES[config.model](config, index, fabric, saved)
     ema = _average(recipe)

@@ -162,5 +162,5 @@ def generator_terms(
         sentence = sentence + config.damsm_weight * (matching.sentence_captions + matching.sentence_images)
     divergence = config.kl_weight * losses.kullback_leibler(made.mean, made.log_variance)
     terms = {"adversarial": adversarial, "words": words, "sentence": sentence, "kl": divergence}
-    own = {"redundancy": config.redundancy_weight * made.penalty} if isinstance(made.penalty, Tensor) else {}
+    own = {name: config.option(f"{name}_weight") * term for name, term in (made.terms or {}).items()}
     return terms | own

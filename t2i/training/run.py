@@ -60,7 +60,7 @@ class Run:
         """The text encoder that this run trained, or that its generator was trained with; in eval mode, frozen."""
         kept = self.as_encoder()
         if kept["config"]["model"] == published.NAME:
-            return published.PublishedEmbeddings(data.read(self.config.dataset, self.config.root).checked()).eval()
+            return published.PublishedEmbeddings(data.load(self.config)).eval()
         config, weights = configs.from_dict(kept["config"]), kept["weights"]
         if not weights:
             problem = f"{self._file} holds no text encoder"

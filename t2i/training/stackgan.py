@@ -1,5 +1,6 @@
 """One training step of StackGAN's Stage-I and Stage-II (Zhang et al., ICCV 2017, as in the authors' PyTorch code)."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -8,9 +9,7 @@ from torch import Tensor, nn
 from t2i import config as configs
 from t2i import losses, models
 from t2i.data.dataset import batch_indices, rng_for
-from t2i.errors import UserError
 from t2i.models.generator import Generated
-from t2i.models.stackgan import ENLARGEMENT
 from t2i.training.recipe import frozen
 from t2i.training.run import Run
 from t2i.training.sentence_gan import SentenceGan
@@ -58,6 +57,14 @@ class StackGan(SentenceGan):
 class StackGanStage2(StackGan):
     """Stage-II: the same step, around a Stage-I that is trained first and never changes; it reads with the encoder that
     its Stage-I was trained with."""
+
+    @classmethod
+    def available(cls, config):
+        """``config`` with the block and the encoder of a Stage-I folder; a run that has its Stage-I needs no folder."""
+        found = configs.needs(config)["stage1"]
+        if isinstance(found, Path) and (not (config.directory / "checkpoint.pt").exists() or found.is_dir()):
+            return configs.following(config, Run.load(found).config)
+        return config
 
     def reads_with(self) -> Run:
         if self.saved is not None:  # a checkpoint holds its Stage-I and that one's encoder
@@ -121,24 +128,10 @@ def stage1_run(config: configs.StackGanStage2Config) -> Run:
     """
     from t2i.training.loop import fit  # fit trains Stage-II too, and that comes through here
 
-    run = None if config.stage1 in configs.STAGE_ONE else Run.load(config.stage1)
-    if run:
-        found = run.config
-    else:
-        shared = {name: getattr(config, name) for name in ("seed", "device", "text_encoder")}
-        shared["root"] = configs.given_root(config)
-        found = configs.load(config.stage1, config.dataset, config.profile, **shared)
-    _check_stage1(config, found, run.directory if run else config.stage1)
+    found = configs.needs(config)["stage1"]
+    run = Run.load(found) if isinstance(found, Path) else None
+    configs.following(config, run.config if run else found)
     if run:
         return run
     with torch.random.fork_rng(devices=[]):  # Stage-II begins alike whether its Stage-I is trained here or was before
         return fit(found)
-
-
-def _check_stage1(config: configs.StackGanStage2Config, found: configs.StackGanConfig, name) -> None:
-    same = "block", "text_encoder", "generator_width", "noise_size", "condition_size", "sentence_size"
-    wanted = {"image_size": config.image_size // ENLARGEMENT} | {setting: getattr(config, setting) for setting in same}
-    for setting, value in wanted.items():
-        if getattr(found, setting) != value:
-            problem = f"{name} has {setting} {getattr(found, setting)!r}, and {config.model} here stacks on {value!r}"
-            raise UserError(problem, f"Train a Stage-I with {setting} {value!r}, and name its folder with --stage1.")

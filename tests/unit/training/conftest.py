@@ -14,7 +14,7 @@ def recipe(tiny_stages):
     def build(model: str = "attngan", **overrides) -> MultiStage:
         config = tiny_stages(model, **overrides)
         device.seed_step(0, -1)
-        return MultiStage(config, data.read(config.dataset, config.root).checked(), device.start("cpu"))
+        return MultiStage(config, data.load(config), device.start("cpu"))
 
     return build
 

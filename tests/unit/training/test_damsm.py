@@ -28,7 +28,7 @@ def recipe(tiny_damsm):
     def build(**overrides) -> Damsm:
         config = tiny_damsm(**overrides)
         device.seed_step(0, -1)
-        return Damsm(config, data.read(config.dataset, config.root).checked(), device.start("cpu"))
+        return Damsm(config, data.load(config), device.start("cpu"))
 
     return build
 

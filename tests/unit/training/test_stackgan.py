@@ -30,7 +30,7 @@ def recipe(tiny_stack):
     def build(model: str, **overrides):
         config = tiny_stack(model, **overrides)
         device.seed_step(0, -1)
-        return RECIPES[model](config, data.read(config.dataset, config.root).checked(), device.start("cpu"))
+        return RECIPES[model](config, data.load(config), device.start("cpu"))
 
     return build
 
