@@ -27,7 +27,7 @@ def seconds(work) -> float:
 
 def main() -> None:
     config = configs.load("gan-cls", "aviary", "cpu")
-    index = data.read("aviary", config.root).checked()
+    index = data.load(config)
     for sizes in ((32,), (8, 16, 32), (64,)):
         part = ImageTextDataset(index, "train", sizes, config.crop, config.resize)
         chosen = np.arange(BATCH)

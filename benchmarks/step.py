@@ -27,7 +27,7 @@ def step_seconds(recipe, batch, layout) -> float:
 
 def main() -> None:
     config = configs.load("gan-cls", "aviary", "cpu", device="cpu")
-    index = data.read("aviary", config.root).checked()
+    index = data.load(config)
     recipe = RECIPES["gan-cls"](config, index, device.start("cpu"))
     batch = recipe.batch(0)
     plain, last = (step_seconds(recipe, batch, layout) for layout in (torch.contiguous_format, torch.channels_last))

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from tqdm.auto import tqdm
 
-from t2i import config, paths
+from t2i import config, data, paths
 from t2i.errors import UserError
 
 CELL_SECONDS = {"smoke": 300, "cpu": 3600, "gpu": 4 * 3600, "paper": None}  # the longest that one cell may take
@@ -63,8 +63,9 @@ def run(
     number or name (``"00"``, ``"04_gan_cls"``), ``root`` is the checkout. The whole course ends with the comparison
     table. Raises :class:`UserError` at the first cell that fails, with the path of the notebook as far as it came.
     """
-    settings = config.load("gan-cls", dataset, profile)  # refuses unknown names before the first lesson starts
-    parameters = {"PROFILE": profile, "DATASET": settings.root if settings.dataset == "folder" else dataset}
+    settings = config.load("gan-cls", dataset, profile)
+    data.root(settings)  # refuses an unknown name before the first lesson starts
+    parameters = {"PROFILE": profile, "DATASET": settings.root or dataset}
     if seed is not None:
         parameters["SEED"] = seed
     chosen = _select(lessons(root), only)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from t2i import config as configs
-from t2i import device, paths
+from t2i import data, device, paths
 from t2i.metrics import extractors
 from t2i.results import hardware
 from t2i.training.image_features import GOOGLENET_FILE
@@ -29,8 +29,8 @@ def report() -> str:
     lines += [f"hardware   {', '.join(str(part) for part in hardware().values())}"]
     lines += [f"precision  {device.precision_reason('32-true')}"]
     lines += [f"T2I_DATA   {paths.data_root()}", f"T2I_RUNS   {paths.runs_root()}", "data sets"]
-    for name in configs.DATASETS:
-        root = Path(configs.load("gan-cls", name, "cpu").root)
+    for name in data.DATASETS:
+        root = data.root(configs.load("gan-cls", name, "cpu"))
         lines.append(f"  {name:<9}{root if root.is_dir() else f'absent: python -m t2i data prepare --dataset {name}'}")
     lines.append(f"weights    in {weights}")
     for file, use in WEIGHTS.items():

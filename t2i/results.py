@@ -17,6 +17,7 @@ import pandas as pd
 
 from t2i import paths
 from t2i.config import Config
+from t2i.data import DATASETS
 from t2i.errors import UserError
 from t2i.metrics.protocols import PROTOCOLS, Protocol
 from t2i.provenance import commit, hardware
@@ -24,7 +25,7 @@ from t2i.provenance import commit, hardware
 NAME = "result.json"
 EMPTY = "–"
 
-PUBLISHED_DATASETS = {"cub": "CUB", "coco": "COCO", "flowers": "Oxford-102"}  # the papers' names
+PUBLISHED_DATASETS = {name: entry.published for name, entry in DATASETS.items() if entry.published}
 # "damsm" is not among them: no source has a figure of DAMSM itself, which judges the others there. (TISE's R-precision
 # of real images is CLIP's.)
 PUBLISHED_METHODS = {
@@ -94,7 +95,7 @@ def record(
     counts = {name: numbers.pop(name, None) for name in ("generated_count", "real_count")}
     return {
         "model": config.model,
-        "dataset": Path(config.root).name if config.dataset == "folder" else config.dataset,
+        "dataset": config.data_name,
         "profile": config.profile,
         "seed": config.seed,
         "image_size": config.image_size,

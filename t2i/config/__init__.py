@@ -4,19 +4,21 @@
 every size, and :func:`difference` shows a reader exactly what was scaled.
 """
 
-import json
 import math
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
-from t2i import paths
-from t2i.config.papers import COMPOSITIONS, MODELS, PAPER, STAGE_ONE
+from t2i.config.papers import COMPOSITIONS, MODELS, PAPER, STAGE_ONE, paper
 from t2i.config.profiles import PROFILES, SCALE_KNOBS
 from t2i.config.settings import (
+    PUBLISHED_EMBEDDINGS,
     CharCnnRnnConfig,
+    ConditionedConfig,
     Config,
     DamsmConfig,
     GanClsConfig,
+    GanConfig,
     MultiStageConfig,
     StackGanConfig,
     StackGanStage2Config,
@@ -29,84 +31,53 @@ __all__ = [
     "MODELS",
     "PAPER",
     "PROFILES",
+    "PROFILE_NAMES",
+    "PUBLISHED_EMBEDDINGS",
     "SCALE_KNOBS",
     "STAGE_ONE",
     "CharCnnRnnConfig",
+    "ConditionedConfig",
     "Config",
     "DamsmConfig",
     "GanClsConfig",
+    "GanConfig",
     "MultiStageConfig",
     "StackGanConfig",
     "StackGanStage2Config",
     "StackGanTreeConfig",
     "difference",
+    "following",
     "from_dict",
-    "given_root",
     "load",
+    "needs",
+    "paper",
 ]
 
-DATASETS = ("aviary", "cub", "flowers", "coco")
-PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
-
-_CHOICES = {
-    "crop": ("box", "whole"),
-    "resize": ("shorter", "square"),
-    "precision": ("auto", "32-true", "tf32", "bf16-mixed"),
-    "variant": ("cvpr", "icml-gru", "icml-rnn"),
-    "image_features": ("googlenet", "aviarynet1"),
-    "rnn": ("LSTM", "GRU"),
-    "trunk": ("inception-v3", "small"),
-    "norm": ("batch", "spectral"),
-    "mask": ("correct", "official"),
-    "damsm_scales": ("last", "all"),
-    "objective": ("code", "paper"),
-    "block": ("plain", "residual", "squeeze"),
-}
-
-_MAY_BE_ZERO = ("write_back_every", "halve_every", "seed", "steps", "images_per_class", "residual_blocks")
-
-
-def _default_root(dataset: str, image_size: int) -> str:
-    """``$T2I_DATA/<dataset>``; Aviary is drawn at 128 px, or in another folder at 256 px where more is asked for."""
-    large = dataset == "aviary" and image_size > 64
-    return str((paths.data_root() / (f"{dataset}-256" if large else dataset)).resolve())
-
-
-def given_root(config: Config) -> str:
-    """The root to train another model of the same data with: that of ``config``, or none where it is the default, for
-    Aviary may be drawn at another size for the other model (the species are the same, the birds are more)."""
-    return "" if config.root == _default_root(config.dataset, config.image_size) else config.root
+PROFILE_NAMES = tuple(PROFILES)
+_MAY_BE_ZERO = ("seed", "steps", "images_per_class", "residual_blocks", "halve_every", "write_back_every")
 
 
 def load(model: str, dataset: str = "aviary", profile: str = "paper", **overrides) -> Config:
     """The settings of ``model`` on ``dataset`` under ``profile``, with ``overrides`` on top.
 
-    ``dataset`` is one of ``DATASETS`` or the path of a folder prepared with ``python -m t2i data prepare``.
-    Raises :class:`UserError` for an unknown name, naming the ones that exist.
+    ``dataset`` is the name of a data set, which ``t2i.data`` knows and looks up when it reads, or the path of a folder
+    prepared with ``python -m t2i data prepare``. Raises :class:`UserError` for a name, a choice or a number that cannot
+    be, naming those that can.
     """
-    folder = dataset not in DATASETS and Path(dataset).expanduser().is_dir()
-    kind = "folder" if folder or dataset == "folder" else dataset
-    check_name("model", model, MODELS)
-    check_name("dataset", kind, (*DATASETS, "folder"))
     check_name("profile", profile, PROFILE_NAMES)
-    paper = PAPER[model, kind]
-    config = replace(paper, profile=profile, **PROFILES[profile].get(model, {}))
-    if folder:
-        config = replace(config, dataset="folder", root=str(Path(dataset).expanduser().resolve()))
-    names = [f.name for f in fields(config)]
-    for name in overrides:
-        check_name(f"setting of {model}", name, names)
-    config = replace(config, **overrides)
-    if "stage1" in overrides and not {"block", "text_encoder"} <= overrides.keys():  # a saved config has all three
-        config = replace(config, **_of_stage1(config.stage1) | overrides)
-    for name, choices in _CHOICES.items():
-        if name in names:
-            check_name(name.replace("_", " "), getattr(config, name), choices)
+    dataset, root = _place(dataset)
+    config = replace(paper(model, dataset), profile=profile, root=root, **PROFILES[profile].get(model, {}))
+    config = _overridden(config, {name: str(v) if isinstance(v, Path) else v for name, v in overrides.items()})
+    for field in fields(config):
+        if get_origin(field.type) is Literal:
+            check_name(field.name.replace("_", " "), getattr(config, field.name), get_args(field.type))
     _check_numbers(config)
-    if isinstance(config, GanClsConfig | MultiStageConfig | StackGanConfig | StackGanTreeConfig):
+    if isinstance(config, GanConfig):
         _check_size(config)
-    root = config.root or _default_root(config.dataset, config.image_size)
-    return replace(config, root=str(Path(root).expanduser().resolve()))
+        _check_encoder(config)
+    if isinstance(config, StackGanStage2Config):
+        config = _with_block_of_stage1(config, overrides)
+    return replace(config, root=config.root and str(Path(config.root).expanduser().resolve()))
 
 
 def from_dict(values: dict) -> Config:
@@ -117,62 +88,116 @@ def from_dict(values: dict) -> Config:
 
 def difference(config: Config) -> list[tuple[str, object, object]]:
     """(knob, paper's value, this value) for everything in which ``config`` departs from its paper."""
-    paper = PAPER[config.model, config.dataset]
+    published = paper(config.model, config.dataset)
     bookkeeping = {"profile", "root", "seed", "device"}
-    names = [f.name for f in fields(config) if f.name not in bookkeeping]
-    return [(n, getattr(paper, n), getattr(config, n)) for n in names if getattr(paper, n) != getattr(config, n)]
+    pairs = {f.name: (getattr(published, f.name), getattr(config, f.name)) for f in fields(config)}
+    return [(name, *pair) for name, pair in pairs.items() if name not in bookkeeping and pair[0] != pair[1]]
 
 
-def _of_stage1(stage1: str) -> dict:
-    """The settings that Stage-II takes over from its Stage-I, a model's name or the folder of a run."""
-    if stage1 in STAGE_ONE:
-        return {"block": STAGE_ONE[stage1]}
-    try:
-        settings = json.loads((Path(stage1).expanduser() / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        settings = None
-    if not isinstance(settings, dict) or settings.get("model") not in STAGE_ONE:
-        problem = f"{stage1} is no Stage-I: neither one of {', '.join(STAGE_ONE)} nor the folder of a run of one"
-        raise UserError(problem, "Name one of them with --stage1.")
-    return {name: settings[name] for name in ("block", "text_encoder")}
+def needs(config: Config) -> dict[str, Config | Path]:
+    """The runs that must be there before ``config`` can be trained: a setting to train, or the folder of a run.
+
+    ``{"encoder": ...}`` for a GAN that reads with a text encoder, ``{"stage1": ...}`` for a Stage-II, whose encoder
+    comes with its Stage-I, and nothing for an encoder or for published embeddings. What is trained for ``config`` has
+    its data, root, profile, seed, device and precision. Looks into no file.
+    """
+    shared = ["root", "seed", "device", "precision"]
+    if isinstance(config, StackGanStage2Config):
+        return {"stage1": _run(config, config.stage1, [*shared, "text_encoder"])}
+    if isinstance(config, GanConfig) and config.text_encoder != PUBLISHED_EMBEDDINGS:
+        return {"encoder": _run(config, config.text_encoder, shared)}
+    return {}
+
+
+def _run(config: Config, named: str, shared: list[str]) -> Config | Path:
+    """The folder that is ``named``, or the setting of the model of that name, which shares fields with ``config``."""
+    if named not in MODELS:
+        return Path(named).expanduser()
+    return load(named, config.dataset, config.profile, **{name: getattr(config, name) for name in shared})
+
+
+def following(config: StackGanStage2Config, stage1: Config) -> StackGanStage2Config:
+    """``config`` with the block and the text encoder of the Stage-I that it stacks on.
+
+    Raises :class:`UserError` where ``stage1`` is no Stage-I, draws pictures of another size than a quarter, or has
+    other widths.
+    """
+    if not isinstance(stage1, StackGanConfig) or isinstance(stage1, StackGanStage2Config):
+        raise _no_stage1(config.stage1)
+    same = ("generator_width", "noise_size", "condition_size", "sentence_size")
+    for setting, value in {"image_size": config.stage1_size, **{name: getattr(config, name) for name in same}}.items():
+        if getattr(stage1, setting) != value:
+            there = f"{config.stage1} has {setting} {getattr(stage1, setting)!r}"
+            problem = f"{there}, and {config.model} here stacks on {value!r}"
+            raise UserError(problem, f"Train a Stage-I with {setting} {value!r}, and name its folder with --stage1.")
+    return replace(config, block=stage1.block, text_encoder=stage1.text_encoder)
+
+
+def _place(dataset: str) -> tuple[str, str | None]:
+    """The name and the root of what ``dataset`` names. Where a folder lies beside that is called like a data set, it is
+    meant only if it was prepared."""
+    path = Path(dataset).expanduser()
+    is_path = path.name != dataset
+    if path.is_dir() and (is_path or (path / "dataset.json").is_file()):
+        return "folder", str(path.resolve())
+    if is_path:
+        raise UserError(f"There is no folder {dataset}", "Name a data set, or a folder that was prepared.")
+    return dataset, None
+
+
+def _overridden(config: Config, overrides: dict) -> Config:
+    """``config`` with ``overrides`` of its fields, and of the numbers that its stages have beside them."""
+    own = getattr(config, "stage_options", {})
+    for name in overrides:
+        check_name(f"setting of {config.model}", name, [*(f.name for f in fields(config)), *own])
+    if changed := {name: overrides[name] for name in own.keys() & overrides.keys()}:
+        config = replace(config, stage_options=own | changed)
+    return replace(config, **{name: value for name, value in overrides.items() if name not in own})
+
+
+def _check_encoder(config: GanConfig) -> None:
+    """A model reads with one kind of encoder; only the run in a folder can turn out to be of another."""
+    known = (*MODELS, *([PUBLISHED_EMBEDDINGS] if config.reads != "char-cnn-rnn" else []))
+    if config.text_encoder in known and config.text_encoder != config.reads:
+        problem = f"The encoder is {config.text_encoder}, and {config.model} reads with {config.reads}"
+        raise UserError(problem, f"Name the folder of a {config.reads} run.")
+
+
+def _with_block_of_stage1(config: StackGanStage2Config, overrides: dict) -> StackGanStage2Config:
+    """``config`` with the block of the Stage-I that it names; that of a folder's is known when the run is loaded."""
+    if config.stage1 not in STAGE_ONE:
+        if config.stage1 in MODELS:
+            raise _no_stage1(config.stage1)
+        return config
+    block = STAGE_ONE[config.stage1]
+    if overrides.get("block", block) != block:
+        problem = f"{config.stage1} is made of {block} blocks, not of {overrides['block']} ones"
+        raise UserError(problem, "Leave block out: it follows from stage1.")
+    return replace(config, block=block)
+
+
+def _no_stage1(name: str) -> UserError:
+    problem = f"{name} is no Stage-I: neither one of {', '.join(STAGE_ONE)} nor the folder of a run of one"
+    return UserError(problem, "Name one of them with --stage1.")
 
 
 def _check_numbers(config: Config) -> None:
-    for field in fields(config):
-        value, least = getattr(config, field.name), int(field.name not in _MAY_BE_ZERO)
-        if field.type is int and not (isinstance(value, int) and value >= least):
-            raise UserError(f"{field.name} is {value!r}", f"Give a whole number from {least} on.")
-        if field.type is float and not (isinstance(value, int | float) and 0 <= value < math.inf):
-            raise UserError(f"{field.name} is {value!r}", "Give a number from 0 on.")
+    numbers = [(field.name, field.type, getattr(config, field.name)) for field in fields(config)]
+    numbers += [(name, float, value) for name, value in getattr(config, "stage_options", {}).items()]
+    for name, kind, value in numbers:
+        least = int(name not in _MAY_BE_ZERO)
+        if kind is int and not (isinstance(value, int) and value >= least):
+            raise UserError(f"{name} is {value!r}", f"Give a whole number from {least} on.")
+        if kind is float and not (isinstance(value, int | float) and 0 <= value < math.inf):
+            raise UserError(f"{name} is {value!r}", "Give a number from 0 on.")
     if config.learning_rate == 0:
         raise UserError("learning_rate is 0", "Give a number above 0, such as 0.0002.")
 
 
-def _check_size(config: Config) -> None:
+def _check_size(config: GanConfig) -> None:
     """A generator doubles 4 px at least once for its first picture, and once more for each refinement."""
-    smallest = getattr(config, "smallest", 8 << len(getattr(config, "refinements", ())))
-    possible = [smallest << k for k in range(4)]
+    possible = [config.smallest << k for k in range(4)]
     size = config.image_size
-    if size < smallest or size & (size - 1):
-        problem = f"{config.model} cannot draw pictures of {size} px, which are no doublings of {smallest}"
+    if size < config.smallest or size & (size - 1):
+        problem = f"{config.model} cannot draw pictures of {size} px, which are no doublings of {config.smallest}"
         raise UserError(problem, f"Choose an --image-size such as {', '.join(map(str, possible))}.")
-
-
-def needs(config: Config) -> dict[str, "Config | Path"]:
-    if isinstance(config, CharCnnRnnConfig | DamsmConfig):
-        return {}
-    role, name = (
-        ("stage1", config.stage1) if isinstance(config, StackGanStage2Config) else ("encoder", config.text_encoder)
-    )
-    if name == "published-embeddings":
-        return {}
-    if name not in MODELS:
-        return {role: Path(name)}
-    shared = {n: getattr(config, n) for n in ("seed", "device", "precision")} | {"root": given_root(config)}
-    if role == "stage1":
-        shared["text_encoder"] = config.text_encoder
-    return {role: load(name, config.dataset, config.profile, **shared)}
-
-
-def following(config, stage1):
-    return replace(config, block=stage1.block, text_encoder=stage1.text_encoder)

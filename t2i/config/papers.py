@@ -12,6 +12,7 @@ from t2i.config.settings import (
     StackGanStage2Config,
     StackGanTreeConfig,
 )
+from t2i.errors import check_name
 
 # A generator is a list of stages: an initial one, then refinements. A new hybrid is a new row.
 COMPOSITIONS: dict[str, tuple[str, ...]] = {
@@ -29,43 +30,37 @@ COMPOSITIONS: dict[str, tuple[str, ...]] = {
     "mtwig-ks3": ("tails",),
 }
 
+# DM-GAN's numbers, which a row that nobody published gets too, and what the others differ in besides their stages. A
+# pair is (birds and flowers, COCO). Numbers of a stage of one's own: "mine": dict(stage_options=dict(sharpness=4.0)).
+_DM_GAN = dict(
+    batch_size=(10, 16), epochs=(800, 200), residual_blocks=(2, 3), damsm_weight=(5.0, 50.0), words=(18, 12),
+    captions_per_image=(10, 5),
+)  # fmt: skip
+# The number of residual blocks is inferred from the paper's table of sizes.
+_MSMT_GAN = dict(generator_width=48, batch_size=20, epochs=(700, 210), residual_blocks=(3, 4), damsm_scales="all")
+_TABLE_4 = _MSMT_GAN | dict(epochs=(300, 60), image_size=64)
+ROWS: dict[str, dict] = {
+    "attngan": dict(
+        norm="batch", generator_width=(32, 48), discriminator_width=(64, 96), batch_size=(20, 14), epochs=(600, 120)
+    ),
+    "attndm-gan": dict(epochs=(504, 200)),
+    "dmattn-gan": dict(epochs=(504, 200)),
+    "mtwig-dm-gan": _MSMT_GAN,
+    "mtwig-sdm-gan": _MSMT_GAN,
+    "msmt-gan": _MSMT_GAN | dict(epochs=(1000, 210), heads=6),
+    "ig": _TABLE_4,
+    "mtwig-ks1": _TABLE_4 | dict(tail_kernel=1),
+    "mtwig-ks2": _TABLE_4 | dict(tail_kernel=2),
+    "mtwig-ks3": _TABLE_4,
+}  # fmt: skip
+
 
 def _multi_stage(name: str, dataset: str) -> MultiStageConfig:
-    """The published numbers of a composition; one that nobody published gets DM-GAN's."""
-    coco = dict(words=12, captions_per_image=5, residual_blocks=3, damsm_weight=50.0)
+    """The published numbers of a composition."""
     initial, *refinements = COMPOSITIONS[name]
-    config = MultiStageConfig(name, dataset, initial=initial, refinements=tuple(refinements))
-    config = replace(config, **(coco if dataset == "coco" else {}))
-    if name in MSMT_GAN:
-        return _msmt_gan(config)
-    if name == "attngan":
-        sizes = dict(generator_width=48, discriminator_width=96, batch_size=14, epochs=120)
-        birds = dict(generator_width=32, discriminator_width=64, batch_size=20, epochs=600)
-        return replace(config, norm="batch", **(sizes if dataset == "coco" else birds))
-    if dataset == "coco":
-        return replace(config, batch_size=16, epochs=200)
-    return replace(config, epochs=504) if name in ("attndm-gan", "dmattn-gan") else config
-
-
-# What the rows of MSMT-GAN's tables 1 and 4 differ in besides their stages, and for how many epochs (birds, COCO).
-MSMT_GAN = {
-    "mtwig-dm-gan": dict(epochs=(700, 210)),
-    "mtwig-sdm-gan": dict(epochs=(700, 210)),
-    "msmt-gan": dict(epochs=(1000, 210), heads=6),
-    "ig": dict(epochs=(300, 60), image_size=64),
-    "mtwig-ks1": dict(epochs=(300, 60), image_size=64, tail_kernel=1),
-    "mtwig-ks2": dict(epochs=(300, 60), image_size=64, tail_kernel=2),
-    "mtwig-ks3": dict(epochs=(300, 60), image_size=64),
-}
-
-
-def _msmt_gan(config: MultiStageConfig) -> MultiStageConfig:
-    """The paper's own numbers. Its number of residual blocks is inferred from its table of sizes: 3, and 4 on COCO."""
-    row = dict(MSMT_GAN[config.model])
-    epochs = row.pop("epochs")[config.dataset == "coco"]
-    blocks = 4 if config.dataset == "coco" else 3
-    own = dict(generator_width=48, batch_size=20, residual_blocks=blocks, damsm_scales="all")
-    return replace(config, epochs=epochs, **own, **row)
+    numbers = (_DM_GAN | ROWS.get(name, {})).items()
+    numbers = {key: value[dataset == "coco"] if isinstance(value, tuple) else value for key, value in numbers}
+    return MultiStageConfig(name, dataset, initial=initial, refinements=tuple(refinements), **numbers)
 
 
 # Stage-I of StackGAN and the block that each model of the report is made of.
@@ -85,28 +80,35 @@ def _stack_gans(dataset: str, view: dict) -> list[Config]:
     ]
 
 
-def _papers() -> dict[tuple[str, str], Config]:
-    """The published setting of every model on every data set.
+def _papers(dataset: str) -> list[Config]:
+    """The published setting of every model on one data set.
 
     Aviary follows CUB, but for one thing: its birds are cropped to their boxes in every model, as in all papers after
     GAN-CLS, because at the sizes of the small profiles a whole picture holds too little bird; and every model keeps
     the aspect, so that all are measured against the same real pictures.
     """
-    table: dict[tuple[str, str], Config] = {}
-    for dataset in ("aviary", "cub", "flowers", "coco", "folder"):
-        view = {"crop": "box", "resize": "shorter"} if dataset == "aviary" else {}
-        encoder, gan = CharCnnRnnConfig("char-cnn-rnn", dataset, **view), GanClsConfig("gan-cls", dataset, **view)
-        damsm = DamsmConfig("damsm", dataset)
-        if dataset == "coco":  # icml2016's COCO script
-            widths = {"generator_width": 196, "discriminator_width": 196}
-            gan = replace(gan, **widths, captions_averaged=3, epochs=200, halve_every=40)
-            damsm = replace(damsm, epochs=100, words=15, captions_per_image=5)
-        interpolating = replace(gan, model="gan-cls-int", interpolation_weight=1.0)
-        stages = [_multi_stage(name, dataset) for name in COMPOSITIONS]
-        table.update({(config.model, dataset): config for config in (encoder, damsm, gan, interpolating, *stages)})
-        table.update({(config.model, dataset): config for config in _stack_gans(dataset, view)})
-    return table
+    view = {"crop": "box", "resize": "shorter"} if dataset == "aviary" else {}
+    encoder, gan = CharCnnRnnConfig("char-cnn-rnn", dataset, **view), GanClsConfig("gan-cls", dataset, **view)
+    damsm = DamsmConfig("damsm", dataset)
+    if dataset == "coco":  # icml2016's COCO script
+        widths = {"generator_width": 196, "discriminator_width": 196}
+        gan = replace(gan, **widths, captions_averaged=3, captions_replaced=False, epochs=200, halve_every=40)
+        damsm = replace(damsm, epochs=100, words=15, captions_per_image=5)
+    interpolating = replace(gan, model="gan-cls-int", interpolation_weight=1.0)
+    stages = [_multi_stage(name, dataset) for name in COMPOSITIONS]
+    return [encoder, damsm, gan, interpolating, *stages, *_stack_gans(dataset, view)]
 
 
-PAPER = _papers()
+PAPER: dict[tuple[str, str], Config] = {
+    (config.model, dataset): config
+    for dataset in ("aviary", "cub", "flowers", "coco", "folder")
+    for config in _papers(dataset)
+}
 MODELS = tuple(dict.fromkeys(model for model, _ in PAPER))
+
+
+def paper(model: str, dataset: str) -> Config:
+    """The published setting of ``model`` on ``dataset``; where no paper knows the data set, CUB's. :class:`UserError`
+    for an unknown model."""
+    check_name("model", model, MODELS)
+    return PAPER.get((model, dataset)) or replace(PAPER[model, "cub"], dataset=dataset)

@@ -10,13 +10,14 @@ SCALE_KNOBS = frozenset({
     "image_size", "images_per_class", "batch_size", "steps", "learning_rate", "ema_decay", "precision", "compile",
     "log_every", "sample_every", "checkpoint_every", "evaluation_protocol", "channels", "image_features",
     "generator_width", "discriminator_width", "captions_averaged", "trunk", "trunk_width", "trunk_size", "trials",
-    "grid", "kl_weight",
+    "grid", "kl_weight", "batch_norm_statistics",
 })
 # fmt: on
 
+_MEASURED = dict(batch_norm_statistics="measured")  # a short run's average is far from its live weights
 _SMOKE = dict(images_per_class=8, log_every=10, sample_every=1000, checkpoint_every=1000)
-_SMOKE_GAN = _SMOKE | dict(ema_decay=0.9, evaluation_protocol="fid200-aviarynet1")
-_GAN = dict(evaluation_protocol="fid2k-aviarynet1")
+_SMOKE_GAN = _SMOKE | _MEASURED | dict(ema_decay=0.9, evaluation_protocol="fid200-aviarynet1")
+_GAN = _MEASURED | dict(evaluation_protocol="fid2k-aviarynet1", precision="auto")
 _CPU_STAGES = _GAN | dict(batch_size=16, steps=800, ema_decay=0.995, log_every=25, sample_every=200)
 
 # "stages" stands for every row of ``COMPOSITIONS``, "stage1" for StackGAN's three Stage-I networks.
@@ -43,10 +44,10 @@ _FAMILIES: dict[str, dict[str, dict]] = {
     },
     "cpu": {
         "char-cnn-rnn": dict(
-            image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
+            precision="auto", image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
         ),
         "damsm": dict(
-            image_size=32, batch_size=16, steps=1700, learning_rate=5e-4, trunk="small", trials=3000,
+            precision="auto", image_size=32, batch_size=16, steps=1700, learning_rate=5e-4, trunk="small", trials=3000,
             log_every=25, sample_every=100,
         ),
         "gan-cls": _GAN | dict(
@@ -67,8 +68,8 @@ _FAMILIES: dict[str, dict[str, dict]] = {
         "stages": _CPU_STAGES | dict(image_size=32, learning_rate=6e-4, generator_width=32, discriminator_width=16),
     },
     "gpu": {
-        "char-cnn-rnn": dict(image_size=64, batch_size=30, steps=6000, image_features="aviarynet1"),
-        "damsm": dict(image_size=256, steps=6000, trunk_width=64, trunk_size=68, sample_every=500),
+        "char-cnn-rnn": dict(precision="auto", image_size=64, batch_size=30, steps=6000, image_features="aviarynet1"),
+        "damsm": dict(precision="auto", image_size=256, steps=6000, trunk_width=64, trunk_size=68, sample_every=500),
         "gan-cls": _GAN | dict(batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000),
         "stage1": _GAN | dict(steps=20000, ema_decay=0.999),
         "stackgan-stage2": _GAN | dict(steps=6000, ema_decay=0.999),

@@ -146,6 +146,12 @@ def write(root: Path, size: int = 128, images_per_species: int = IMAGES_PER_SPEC
     )
 
 
+def folder(image_size: int) -> str:
+    """The name of the default folder for images of ``image_size`` px: birds are drawn at 128 px, or in another folder
+    at 256 px (the same species, and more birds) where more than 64 px are asked for."""
+    return "aviary-256" if image_size > 64 else "aviary"
+
+
 def ensure(root: Path) -> None:
     """Draw the set into ``root`` unless it is there already; a folder named ``…-256`` gets 256 px pictures."""
     root = Path(root)

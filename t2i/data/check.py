@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from t2i.data import flowers
 from t2i.data.captions import tokenise
 from t2i.data.images import bird_box, open_rgb
 from t2i.data.index import Example, Index
@@ -43,7 +42,6 @@ def check(index: Index) -> Report:
         found = list(tqdm(found, total=len(index.examples), desc="checking", unit="image"))
     splits = {split: index.split(split) for split in ("train", "test")}
     empty = [(f"{index.root} has no {split} images", "Check the split.") for split, part in splits.items() if not part]
-    by_class = index.name == "flowers" and flowers.captions_by_class_only(index.root)
     return Report(
         name=index.name,
         root=index.root,
@@ -51,7 +49,7 @@ def check(index: Index) -> Report:
         captions=sum(len(example.captions) for example in index.examples),
         classes=_classes(index.examples),
         splits={split: (len(part), _classes(part)) for split, part in splits.items()},
-        notes=["captions fit the class, not the single image: do not report image-text matching"] if by_class else [],
+        notes=index.notes,
         problems=[*index.problems, *(problem for problems in found for problem in problems), *empty],
     )
 

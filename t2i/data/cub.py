@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from t2i.data.download import RELEASES, Captions, Download, File
 from t2i.data.files import Problems, captions_in, first_folder, image_present, lines_of, require
 from t2i.data.index import Example, Index
 
@@ -14,6 +15,23 @@ TEST_CLASSES = frozenset({
     102, 103, 112, 114, 119, 121, 130, 135, 138, 147, 156, 163, 165, 166, 180, 183, 185, 186, 187, 197,
 })
 # fmt: on
+DOWNLOAD = Download(
+    files=(
+        File(
+            "CUB_200_2011.tgz",
+            ("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",),
+            size=1_150_585_339,
+            md5="97eceeb196236b17998738112f37df78",
+            gives="CUB_200_2011",
+        ),
+    ),
+    captions=Captions(
+        File("caption-data-cub-v1.0.0.zip", (f"{RELEASES}/caption-data-cub-v1.0.0.zip",)),
+        folders=TEXT_FOLDERS,
+        first="001.Black_footed_Albatross",
+        drive="https://drive.google.com/open?id=0B0ywwgffWnLLZW9uVHNjb2JmNlE",
+    ),
+)
 _MEND = "Unpack CUB_200_2011.tgz there, or run: python -m t2i data prepare --dataset cub --root {root}"
 _CAPTIONS_MEND = "Put Reed's captions at {root}/text/<class>/<image>.txt; data/README.md says where they come from."
 
@@ -48,8 +66,7 @@ def read(root: Path) -> Index:
         captions = captions_in(text / f"{key}.txt", CAPTIONS, problems)
         if image_present(image, listing, problems) and captions and key in splits:
             examples.append(Example(key, image, captions, label, splits[key], box))
-    name = "aviary" if (root / "aviary.json").is_file() else "cub"
-    return Index(name, root, examples, {number: values[0] for number, values in names.items()}, problems)
+    return Index("cub", root, examples, {number: values[0] for number, values in names.items()}, problems)
 
 
 def _table(path: Path, columns: int, problems: Problems) -> dict[int, list[str]]:

@@ -15,12 +15,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tqdm.auto import tqdm
 
-from t2i.data import cub, flowers
 from t2i.errors import UserError
 
 _BLOCK = 1 << 20
 _ATTEMPTS = 3  # per mirror; each goes on where the one before broke off
 _TIMEOUT = 60  # seconds without a byte
+RELEASES = "https://github.com/raphaelsenn/gan-text-to-image/releases/latest/download"  # Reed's captions, re-uploaded
 
 
 @dataclass(frozen=True)
@@ -37,36 +37,6 @@ class File:
     gives: str = ""
 
 
-def _coco(name: str, size: int, md5: str, gives: str) -> File:
-    place = f"images.cocodataset.org/{'annotations' if name.startswith('annotations') else 'zips'}/{name}"
-    # The branded host has no certificate of its own name; the bucket behind it has.
-    return File(name, (f"https://s3.amazonaws.com/{place}", f"http://{place}"), size, md5, gives)
-
-
-_OXFORD = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
-FILES: dict[str, tuple[File, ...]] = {
-    "cub": (
-        File(
-            "CUB_200_2011.tgz",
-            ("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",),
-            1_150_585_339,
-            "97eceeb196236b17998738112f37df78",
-            "CUB_200_2011",
-        ),
-    ),
-    "flowers": (
-        File("102flowers.tgz", (f"{_OXFORD}/102flowers.tgz",), 344_862_509, "52808999861908f626f3c1f4e79d11fa", "jpg"),
-        File("imagelabels.mat", (f"{_OXFORD}/imagelabels.mat",), 502, "e0620be6f572b9609742df49c70aed4d"),
-    ),
-    "coco": (
-        _coco("annotations_trainval2014.zip", 252_872_794, "0a379cfc70b0e71301e0f377548639bd", "annotations"),
-        _coco("train2014.zip", 13_510_573_713, "0da8c0bd3d6becc4dcb32757491aca88", "train2014"),
-        _coco("val2014.zip", 6_645_013_297, "a3d79f5ed8d289b7a7554ce06a5782b3", "val2014"),
-    ),
-}
-_RELEASES = "https://github.com/raphaelsenn/gan-text-to-image/releases/latest/download"
-
-
 @dataclass(frozen=True)
 class Captions:
     """Reed's captions of one data set, which no stable address serves: a re-upload, and where they go by hand.
@@ -81,38 +51,28 @@ class Captions:
     drive: str
 
 
-CAPTIONS = {
-    "cub": Captions(
-        File("caption-data-cub-v1.0.0.zip", (f"{_RELEASES}/caption-data-cub-v1.0.0.zip",)),
-        cub.TEXT_FOLDERS,
-        "001.Black_footed_Albatross",
-        "https://drive.google.com/open?id=0B0ywwgffWnLLZW9uVHNjb2JmNlE",
-    ),
-    "flowers": Captions(
-        File("caption-data-flowers-v1.0.0.zip", (f"{_RELEASES}/caption-data-flowers-v1.0.0.zip",)),
-        flowers.TEXT_FOLDERS,
-        "class_00001",
-        "https://drive.google.com/open?id=0B0ywwgffWnLLcms2WWJQRFNSWXM&resourcekey=0-Av8zFbeDDvNcF1sSjDR32w",
-    ),
-}
+@dataclass(frozen=True)
+class Download:
+    """All that is fetched for a data set."""
+
+    files: tuple[File, ...]
+    captions: Captions | None = None
 
 
-def prepare(name: str, root: Path) -> None:
-    """Bring the data set ``name`` (cub, flowers or coco) to ``root``; what is there already is not fetched again.
+def prepare(download: Download, root: Path) -> None:
+    """Bring a data set to ``root``; what is there already is not fetched again.
 
     Archives are kept in ``root/archives`` and may be put there by hand. Raises :class:`UserError` naming the file that
     could not be had and where to put it.
     """
-    if name not in FILES:
-        raise UserError(f"There is nothing to download for {name!r}", f"Choose one of: {', '.join(FILES)}.")
     root = Path(root)
-    for file in FILES[name]:
+    for file in download.files:
         if not file.gives:
             fetch(file, root)
         elif not (root / file.gives).exists():
             unpack(fetch(file, root / "archives"), root)
-    if name in CAPTIONS:
-        _prepare_captions(CAPTIONS[name], root)
+    if download.captions:
+        _prepare_captions(download.captions, root)
 
 
 def fetch(file: File, folder: Path) -> Path:

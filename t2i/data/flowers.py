@@ -5,6 +5,7 @@ from pathlib import Path
 
 from scipy.io import loadmat
 
+from t2i.data.download import RELEASES, Captions, Download, File
 from t2i.data.files import Problems, captions_in, first_folder, image_present, lines_of, require
 from t2i.data.index import Example, Index
 from t2i.errors import UserError
@@ -14,6 +15,19 @@ CLASSES = 102
 TEXT_FOLDERS = ("text_c10", "text", "captions", "text_classlevel")
 # Our own rule where Reed's lists are absent: every fifth class is unseen, 20 of 102 as in his split.
 UNSEEN_CLASSES = frozenset(range(5, 101, 5))
+_OXFORD = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
+DOWNLOAD = Download(
+    files=(
+        File("102flowers.tgz", (f"{_OXFORD}/102flowers.tgz",), 344_862_509, "52808999861908f626f3c1f4e79d11fa", "jpg"),
+        File("imagelabels.mat", (f"{_OXFORD}/imagelabels.mat",), 502, "e0620be6f572b9609742df49c70aed4d"),
+    ),
+    captions=Captions(
+        File("caption-data-flowers-v1.0.0.zip", (f"{RELEASES}/caption-data-flowers-v1.0.0.zip",)),
+        folders=TEXT_FOLDERS,
+        first="class_00001",
+        drive="https://drive.google.com/open?id=0B0ywwgffWnLLcms2WWJQRFNSWXM&resourcekey=0-Av8zFbeDDvNcF1sSjDR32w",
+    ),
+)
 _MEND = "Put it there, or run: python -m t2i data prepare --dataset flowers --root {root}"
 _CAPTIONS_MEND = "Put Reed's captions at {root}/text_c10/class_00001/image_....txt; data/README.md says where they are."
 
@@ -41,12 +55,9 @@ def read(root: Path) -> Index:
         if image_present(image, listing, problems) and captions:
             split = "test" if label in unseen else "train"
             examples.append(Example(f"{folder}/{stem}", image, captions, label, split))
-    return Index("flowers", root, examples, _class_names(root), problems)
-
-
-def captions_by_class_only(root: Path) -> bool:
-    """Whether the captions at ``root`` are known to fit an image's class, but not the image itself."""
-    return first_folder(Path(root), TEXT_FOLDERS, "").name == "text_classlevel"
+    by_class = text.name == "text_classlevel"
+    notes = ["captions fit the class, not the single image: do not report image-text matching"] if by_class else []
+    return Index("flowers", root, examples, _class_names(root), problems, notes)
 
 
 def _labels(path: Path) -> list[int]:

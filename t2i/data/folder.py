@@ -40,6 +40,13 @@ def prepare(images: Path, table: Path, out: Path) -> Index:
     return read(out)
 
 
+def prepare_from(root: Path, images: Path | None = None, captions: Path | None = None) -> None:
+    """:func:`prepare`, as the command line asks for it."""
+    if images is None or captions is None:
+        raise UserError("A folder of your own needs --images and --captions", "See: python -m t2i data --help")
+    prepare(images, captions, root)
+
+
 @dataclass
 class _Entry:
     """The rows of one file, gathered."""

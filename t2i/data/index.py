@@ -26,13 +26,15 @@ class Example:
 
 @dataclass
 class Index:
-    """All examples of a data set in file order; ``problems`` holds (what is wrong, how to mend it) pairs."""
+    """All examples of a data set in file order; ``problems`` holds (what is wrong, how to mend it) pairs, ``notes``
+    what is true of the set and no fault."""
 
     name: str
     root: Path
     examples: list[Example]
     class_names: dict[int, str] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def split(self, name: str) -> list[Example]:
         """The examples of ``"train"`` or ``"test"``."""

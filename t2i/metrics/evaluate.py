@@ -28,7 +28,7 @@ def evaluate(run: Run, protocol: str | None = None) -> dict:
     """
     started = time.perf_counter()
     config = run.config
-    index = data.read(config.dataset, config.root).checked()
+    index = data.load(config)
     if run.reads_words:
         index = index.with_words()
     unseen = ImageTextDataset(index, "test", (config.image_size,), config.crop, config.resize, config.images_per_class)
@@ -62,7 +62,7 @@ def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dic
         extra["r_precision"] = f"left out: {run.directory.name} holds no image encoder to judge with"
         mend = "Import its text encoder with --image-encoder, then the generator again."
         tqdm.write(f"R-precision is {extra['r_precision']}. {mend}")
-    if run.config.dataset == "aviary":
+    if data.DATASETS[run.config.dataset].attributes:
         right, wrong = (attributes.accuracy(generated, given) for given in (captions, shuffled))
         metrics |= {"body_accuracy": right["body"]["accuracy"], "body_accuracy_shuffled": wrong["body"]["accuracy"]}
         extra["attributes"] = {

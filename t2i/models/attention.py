@@ -1,12 +1,14 @@
 """Pixels look up words: the attention that every refinement stage uses."""
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
-MASKS = ("correct", "official")
+from t2i.config.settings import Mask
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, rule: str) -> tuple[Tensor, Tensor]:
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, rule: Mask) -> tuple[Tensor, Tensor]:
     """Softmax over words of query · key, unscaled (AttnGAN, equation 2; DM-GAN, equation 5).
 
     ``queries`` (B, C, h, w), ``keys`` (B, C, T), ``values`` (B, D, T), ``mask`` (B, T) with True in the padding.
@@ -25,11 +27,11 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, r
     return read.unflatten(2, (height, width)), attention.transpose(1, 2).unflatten(2, (height, width))
 
 
-def _masked(mask: Tensor, rule: str, pixels: int) -> Tensor:
+def _masked(mask: Tensor, rule: Mask, pixels: int) -> Tensor:
     """Which words which pixel may not see: (B, Q, T), or (B, 1, T) where all pixels of a picture agree."""
     if rule == "correct":
         return mask[:, None, :]
     if rule == "official":
         rows = torch.arange(len(mask) * pixels, device=mask.device) % len(mask)
         return mask[rows].unflatten(0, (len(mask), pixels))
-    raise ValueError(f"mask {rule!r} is none of {MASKS}")
+    raise ValueError(f"mask {rule!r} is none of {get_args(Mask)}")

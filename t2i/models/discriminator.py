@@ -2,13 +2,15 @@
 
 from collections import OrderedDict
 from itertools import pairwise
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from t2i.config.settings import Norm
 from t2i.models.blocks import SpectralConv2d, doublings
 
-NORMS = ("batch", "spectral")
+NORMS = get_args(Norm)
 
 
 class Discriminator(nn.Module):

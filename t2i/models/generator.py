@@ -13,7 +13,8 @@ class Generated(NamedTuple):
     """``images``: (B, 3, s, s) in [-1, 1], small to large; ``attention``: (B, T, h, w) per refinement stage.
 
     ``mean`` and ``log_variance`` (B, C) belong to the conditioning augmentation, ``penalty`` is the sum of the stages'
-    own loss terms; a model without them leaves None, None and 0.
+    own loss terms; a model without them leaves None, None and 0. ``terms`` has these by name, each summed over the
+    stages that give it, None where no stage has any.
     """
 
     images: list[Tensor]
@@ -21,6 +22,7 @@ class Generated(NamedTuple):
     mean: Tensor | None
     log_variance: Tensor | None
     penalty: Tensor | float
+    terms: dict[str, Tensor] | None = None
 
 
 class Generator(nn.Module):
@@ -42,11 +44,12 @@ class Generator(nn.Module):
         """``noise`` (B, Z); ``eps`` (B, C) is the draw of the conditioning augmentation, made inside where None."""
         condition, mean, log_variance = self.augmentation(text.sentence, eps)
         features = self.initial(condition, noise, text)
-        stages, maps, penalty = [features], [], 0.0
+        stages, maps, terms = [features], [], {}
         for refine in self.refinements:
             features, attention, own = refine(features, text)
             stages.append(features)
             maps.append(attention)
-            penalty = penalty + own
+            if isinstance(own, Tensor):
+                terms[refine.penalty_name] = terms.get(refine.penalty_name, 0.0) + own
         images = [head(stage) for head, stage in zip(self.heads, stages, strict=True)]
-        return Generated(images, maps, mean, log_variance, penalty)
+        return Generated(images, maps, mean, log_variance, sum(terms.values(), 0.0), terms or None)

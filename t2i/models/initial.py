@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from t2i.config import MultiStageConfig
 from t2i.models.blocks import Fusion, doublings, up_block
 from t2i.text import TextFeatures
 from t2i.text.damsm import WIDTH as TEXT_SIZE
@@ -47,7 +48,7 @@ class SentenceStage(nn.Module):
         self.ups = nn.Sequential(*(up_block(base >> k, base >> (k + 1)) for k in range(steps)))
 
     @classmethod
-    def from_config(cls, config) -> "SentenceStage":
+    def from_config(cls, config: MultiStageConfig) -> "SentenceStage":
         """The stage as ``config`` describes it."""
         return cls(config.condition_size, config.noise_size, config.generator_width, config.sizes[0])
 
@@ -80,7 +81,7 @@ class MultiTailStage(nn.Module):
         self.fusion = Fusion(width)
 
     @classmethod
-    def from_config(cls, config) -> "MultiTailStage":
+    def from_config(cls, config: MultiStageConfig) -> "MultiTailStage":
         """The stage as ``config`` describes it."""
         sizes = config.condition_size, config.noise_size, TEXT_SIZE
         return cls(*sizes, config.generator_width, config.sizes[0], config.tail_kernel)
@@ -114,6 +115,3 @@ class MultiTailStage(nn.Module):
         words = F.pad(words, (0, max(0, self.kernel - words.shape[2])))
         counts = ((~mask).sum(dim=1) - self.kernel + 1).clamp(min=1)
         return words.unfold(2, self.kernel, 1).transpose(1, 2).flatten(2), counts
-
-
-INITIAL = {"sentence": SentenceStage, "tails": MultiTailStage}

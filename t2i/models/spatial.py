@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from t2i.config import MultiStageConfig
 from t2i.errors import UserError
 from t2i.losses import redundancy
 from t2i.models.blocks import Fusion
-from t2i.models.refinement import Refinement
+from t2i.models.refinement import Reading, Refinement
 from t2i.text import TextFeatures
 from t2i.text.damsm import WIDTH as TEXT_SIZE
 
@@ -31,15 +32,17 @@ class SpatialRefinement(Refinement):
     likeness of its heads (21).
     """
 
+    penalty_name = "redundancy"
+
     def __init__(self, width: int, text_size: int, residual_blocks: int, heads: int, grid: int):
-        super().__init__(width, residual_blocks)
+        super().__init__(width, text_size, residual_blocks)
         self.grid = grid
         self.memories = nn.ModuleList(SpatialMemory(width, text_size) for _ in range(heads))
         self.fusions = nn.ModuleList(Fusion(width) for _ in range(heads))
         self.skip = Fusion(width) if heads > 1 else None  # "if we have T heads": one head's U₁ is the response
 
     @classmethod
-    def from_config(cls, config) -> "SpatialRefinement":
+    def from_config(cls, config: MultiStageConfig) -> "SpatialRefinement":
         if config.mask != "correct":
             problem = f"{config.model} has no official code, and so none of its attention mask"
             raise UserError(problem, "Leave mask at correct.")
@@ -48,14 +51,14 @@ class SpatialRefinement(Refinement):
             raise UserError(problem, "Choose another grid or image size.")
         return cls(config.generator_width, TEXT_SIZE, config.residual_blocks, config.heads, config.grid)
 
-    def forward(self, features: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, width, s, s) -> (B, width, 2s, 2s), the heads' mean attention (B, T, s, s), and their likeness."""
+    def read(self, features: Tensor, text: TextFeatures) -> Reading:
+        """The response twice over, the heads' mean attention, and their likeness."""
         turns = list(self.turns(features, text))
         updated = turns[-1].features
         response = updated if self.skip is None else self.skip(updated, features)  # equation 16
-        refined = self.up(self.residual(torch.cat([response, response], dim=1)))
         attention = torch.stack([turn.attention for turn in turns]).mean(dim=0)
-        return refined, attention, redundancy(torch.stack([turn.output.mean(dim=(2, 3)) for turn in turns]))
+        likeness = redundancy(torch.stack([turn.output.mean(dim=(2, 3)) for turn in turns]))
+        return Reading(torch.cat([response, response], dim=1), attention, likeness)
 
     def turns(self, features: Tensor, text: TextFeatures) -> Iterator[Turn]:
         """What each head does, one after the other."""

@@ -16,7 +16,6 @@ from t2i.models.initial import ConditioningAugmentation
 from t2i.text import TextFeatures
 
 REDUCTION = 16  # of squeeze and excitation, as in its paper
-ENLARGEMENT = 4  # Stage-II's picture is so many times as large as Stage-I's
 
 
 class RectifiedAugmentation(ConditioningAugmentation):

@@ -9,11 +9,13 @@ from t2i.errors import UserError, check_name
 from t2i.models import gan_cls, stackgan, stackgan2
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generator
-from t2i.models.initial import INITIAL, ConditioningAugmentation
+from t2i.models.initial import ConditioningAugmentation, MultiTailStage, SentenceStage
 from t2i.models.refinement import AttentionRefinement, MemoryRefinement
 from t2i.models.spatial import SpatialRefinement
 from t2i.text.damsm import WIDTH as TEXT_SIZE
 
+# The stages that ``configs.COMPOSITIONS`` lists: a new one is a class and an entry here.
+INITIAL = {"sentence": SentenceStage, "tails": MultiTailStage}
 REFINEMENTS = {"attention": AttentionRefinement, "memory": MemoryRefinement, "spatial": SpatialRefinement}
 
 
@@ -76,7 +78,7 @@ def _stage_one(config: configs.StackGanConfig, image_size: int) -> stackgan.Stag
 
 def _stackgan_stage2(config: configs.StackGanStage2Config) -> Networks:
     """Stage-II around a Stage-I of the same widths, which training replaces by a trained one."""
-    stage1 = _stage_one(config, config.image_size // stackgan.ENLARGEMENT)
+    stage1 = _stage_one(config, config.stage1_size)
     sizes = config.sentence_size, config.generator_width, config.residual_blocks
     discriminator = Discriminator(config.image_size, config.condition_size, config.discriminator_width, norm="batch")
     networks = Networks(stackgan.StageTwoGenerator(stage1, *sizes), nn.ModuleList([discriminator]))
@@ -108,16 +110,20 @@ def initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-BUILDERS = {"gan-cls": _gan_cls, "gan-cls-int": _gan_cls} | dict.fromkeys(configs.COMPOSITIONS, _stages)
-BUILDERS |= dict.fromkeys(configs.STAGE_ONE, _stackgan)
-BUILDERS |= {"stackgan-stage2": _stackgan_stage2, "stackgan2": _stackgan2}
-NAMES = tuple(BUILDERS)
+BUILDERS = {
+    configs.GanClsConfig: _gan_cls,
+    configs.MultiStageConfig: _stages,
+    configs.StackGanConfig: _stackgan,
+    configs.StackGanStage2Config: _stackgan_stage2,
+    configs.StackGanTreeConfig: _stackgan2,
+}
+NAMES = tuple(name for name in configs.MODELS if type(configs.PAPER[name, "cub"]) in BUILDERS)
 
 
 def build(name: str, dataset: str = "cub", profile: str = "paper", vocabulary_size: int | None = None) -> Networks:
     """The networks of ``name`` at the size of ``profile``, freshly initialised (on the meta device: only shapes).
 
-    ``vocabulary_size`` changes nothing: every generator reads with an encoder from outside, which has the vocabulary.
+    No network holds a vocabulary, so ``vocabulary_size`` may be left out: captions are read by an encoder from outside.
     Raises :class:`UserError` for a name that is not in ``NAMES``.
     """
     check_name("model", name, NAMES)
@@ -126,4 +132,4 @@ def build(name: str, dataset: str = "cub", profile: str = "paper", vocabulary_si
 
 def from_config(config: configs.Config) -> Networks:
     """The networks that ``config`` describes."""
-    return BUILDERS[config.model](config)
+    return BUILDERS[type(config)](config)

@@ -6,14 +6,15 @@ its states, and a linear map into the space of the image features. Three variant
 ``icml-gru`` (the birds and COCO of GAN-CLS) and ``icml-rnn`` (its flowers).
 """
 
+from typing import get_args
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from t2i.config.settings import Variant
 from t2i.text.characters import ALPHABET, LENGTH, characters
 from t2i.text.features import TextFeatures
-
-VARIANTS = ("cvpr", "icml-gru", "icml-rnn")
 
 
 class MeanRNN(nn.Module):
@@ -68,8 +69,8 @@ class CharCnnRnn(nn.Module):
 
     def __init__(self, variant: str = "cvpr", channels: tuple[int, ...] = (384, 512, 256), embedding_size: int = 1024):
         super().__init__()
-        if variant not in VARIANTS:
-            raise ValueError(f"variant {variant!r} is none of {VARIANTS}")
+        if variant not in get_args(Variant):
+            raise ValueError(f"variant {variant!r} is none of {get_args(Variant)}")
         first, second, third = channels
         self.variant = variant
         self.conv1 = nn.Conv1d(len(ALPHABET), first, 4)

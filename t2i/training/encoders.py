@@ -9,7 +9,7 @@ from torch import nn
 
 from t2i import checkpoint
 from t2i import config as configs
-from t2i.config import Config
+from t2i.config import PUBLISHED_EMBEDDINGS, Config
 from t2i.data.captions import Vocabulary
 from t2i.data.index import Index
 from t2i.errors import UserError
@@ -90,4 +90,4 @@ class PublishedEncoders(Encoders):
     reads_words = sees_images = False
 
     def kept(self) -> dict:
-        return {"config": {"model": published.NAME}}
+        return {"config": {"model": PUBLISHED_EMBEDDINGS}}

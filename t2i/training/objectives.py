@@ -163,9 +163,7 @@ class AttnGan(Objective):
         seen = made.images if config.damsm_scales == "all" else made.images[-1:]
         terms |= self.damsm(seen, text, classes)
         terms["kl"] = divergence(config, made)
-        if isinstance(made.penalty, Tensor):
-            terms["redundancy"] = config.redundancy_weight * made.penalty
-        return terms
+        return terms | {name: config.option(f"{name}_weight") * term for name, term in (made.terms or {}).items()}
 
     def damsm(self, images: list[Tensor], text: TextFeatures, classes: Tensor) -> dict[str, Tensor]:
         """DAMSM's terms of words and of sentences, weighted and summed over ``images`` (AttnGAN, equations 12 to 14).

@@ -10,7 +10,6 @@ from t2i import checkpoint, data, device
 from t2i import config as configs
 from t2i.config import Config
 from t2i.errors import UserError
-from t2i.training import published
 from t2i.training.encoders import PublishedEncoders
 from t2i.training.recipe import Basis, Recipe
 from t2i.training.run import Run
@@ -74,11 +73,15 @@ def basis(config: Config, given: dict[str, Run], train: Callable[[Config], Run])
             problem = f"{config.name} builds on no {role}"
             raise UserError(problem, f"Give it {' and '.join(needs) or 'nothing'}.")
     for role, wanted in needs.items():
-        run = given[role] if role in given else Run.load(wanted) if isinstance(wanted, Path) else None
+        if role in given:
+            runs[role] = given[role]
+        elif isinstance(wanted, Path):
+            runs[role] = Run.load(wanted)
+        else:
+            runs[role] = _trained(wanted, config, train)
         if role == "encoder":
-            _check_encoder(config, run, wanted)
-        runs[role] = run or _trained(wanted, config, train)
-    if getattr(config, "text_encoder", None) == published.NAME:
+            _check_encoder(config, runs[role])
+    if getattr(config, "text_encoder", None) == configs.PUBLISHED_EMBEDDINGS:
         return Basis(PublishedEncoders(data.load(config)))
     reader = runs.get("stage1") or runs.get("encoder")
     return Basis(reader and reader.encoders, runs.get("stage1"))
@@ -89,12 +92,10 @@ def kept(run: Run) -> Basis:
     return Basis() if run.is_encoder else Basis(run.encoders)
 
 
-def _check_encoder(config: Config, run: Run | None, wanted: Config) -> None:
-    reads_with = configs.PAPER[config.model, config.dataset].text_encoder
-    found, what = (run.config.model, f"{run.directory} is a run of") if run else (wanted.model, "The encoder is")
-    if found != reads_with:
-        problem = f"{what} {found}, and {config.model} reads with {reads_with}"
-        raise UserError(problem, f"Name the folder of a {reads_with} run.")
+def _check_encoder(config: configs.GanConfig, run: Run) -> None:
+    if run.config.model != config.reads:
+        problem = f"{run.directory} is a run of {run.config.model}, and {config.model} reads with {config.reads}"
+        raise UserError(problem, f"Name the folder of a {config.reads} run.")
 
 
 def _trained(wanted: Config, config: Config, train: Callable[[Config], Run]) -> Run:

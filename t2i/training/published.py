@@ -11,7 +11,6 @@ from t2i.data.index import Index
 from t2i.errors import UserError
 from t2i.text import TextFeatures
 
-NAME = "published-embeddings"  # as a ``text_encoder``
 FILE = "char-CNN-RNN-embeddings.pickle"
 
 

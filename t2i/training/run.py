@@ -20,7 +20,6 @@ from t2i.errors import UserError
 from t2i.models.generator import Generated
 from t2i.text.characters import LENGTH
 from t2i.text.encode import encode
-from t2i.training import published
 from t2i.training.encoders import Encoders, PublishedEncoders
 
 
@@ -69,7 +68,7 @@ class Run:
         """The encoders that this run trained, or that its generator was trained with."""
         if not self.is_encoder:
             kept = self.state["extras"]["text_encoder"]
-            if kept["config"]["model"] == published.NAME:
+            if kept["config"]["model"] == configs.PUBLISHED_EMBEDDINGS:
                 return PublishedEncoders(data.load(self.config))
             return Encoders.from_kept(kept, self._file)
         weights = (self.state["networks"][name] for name in ("encoder", "image"))

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -11,22 +12,18 @@ from PIL import Image
 from t2i import checkpoint, paths
 from t2i import config as configs
 from t2i.errors import UserError
-from t2i.models.stackgan import ENLARGEMENT
 
-EVERYTHING = [(m, d, p) for m in configs.MODELS for d in (*configs.DATASETS, "folder") for p in configs.PROFILE_NAMES]
-
-
-@pytest.mark.parametrize(("model", "dataset", "profile"), EVERYTHING)
-def test_a_profile_changes_scale_knobs_only(model, dataset, profile):
-    config = configs.load(model, dataset, profile)
-    assert {name for name, _, _ in configs.difference(config)} <= configs.SCALE_KNOBS
-    assert (configs.difference(config) == []) == (profile == "paper")
+DATASETS = ("aviary", "cub", "flowers", "coco", "folder")
 
 
-@pytest.mark.parametrize(("model", "dataset", "profile"), EVERYTHING)
-def test_a_config_survives_json(model, dataset, profile):
-    config = configs.load(model, dataset, profile, seed=3)
-    assert configs.from_dict(config.to_dict()) == config
+@pytest.mark.parametrize("profile", configs.PROFILE_NAMES)
+@pytest.mark.parametrize("model", configs.MODELS)
+def test_a_profile_changes_scale_knobs_only_and_a_config_survives_json(model, profile):
+    for dataset in DATASETS:
+        config = configs.load(model, dataset, profile, seed=3)
+        assert {name for name, _, _ in configs.difference(config)} <= configs.SCALE_KNOBS
+        assert (configs.difference(config) == []) == (profile == "paper")
+        assert configs.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_paper_values_are_the_published_ones():
@@ -43,7 +40,7 @@ def test_paper_values_are_the_published_ones():
     )
 
 
-@pytest.mark.parametrize("dataset", [*configs.DATASETS, "folder"])
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_damsm_s_paper_values_are_those_of_attngan_s_code(dataset):
     config = configs.PAPER["damsm", dataset]
     coco = dataset == "coco"
@@ -114,26 +111,69 @@ def test_the_paper_values_of_stackgan2():
     assert (config.crop, config.resize, config.learning_rate) == ("box", "shorter", 2e-4)
 
 
-@pytest.mark.parametrize("dataset", configs.DATASETS)
+@pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("profile", configs.PROFILE_NAMES)
 def test_the_two_stages_of_a_profile_fit_together(dataset, profile):
     second = configs.load("stackgan-stage2", dataset, profile)
-    first = configs.load(second.stage1, dataset, profile)
-    for name in ("block", "generator_width", "noise_size", "condition_size", "sentence_size"):
-        assert getattr(first, name) == getattr(second, name), name
-    assert second.image_size == ENLARGEMENT * first.image_size
+    first = configs.needs(second)["stage1"]
+    assert first.model == "stackgan-res" and configs.following(second, first) == second
+    assert second.image_size == 4 * first.image_size == 4 * second.stage1_size
 
 
-def test_stage_two_takes_its_block_from_stage_one(stage1_folder):
+def test_stage_two_takes_its_block_from_stage_one():
     for stage1, block in configs.STAGE_ONE.items():
         assert configs.load("stackgan-stage2", "cub", stage1=stage1).block == block
-    config = configs.load("stackgan-stage2", "cub", stage1=str(stage1_folder))
-    assert config.block == "residual" and config.text_encoder != "char-cnn-rnn"
-    assert configs.load("stackgan-stage2", "cub", stage1=str(stage1_folder), block="plain").block == "plain"
-    gone = config.to_dict() | {"stage1": "/a/folder/that/is/gone"}
-    assert configs.from_dict(gone).block == "residual"  # a saved run is read without it
+    with pytest.raises(UserError, match=r"stackgan-se is made of squeeze blocks, not of plain ones\. Leave block out"):
+        configs.load("stackgan-stage2", "cub", stage1="stackgan-se", block="plain")
+    with pytest.raises(UserError, match=r"stackgan2 is no Stage-I: neither one of stackgan-cnn, .*with --stage1\."):
+        configs.load("stackgan-stage2", "cub", stage1="stackgan2")
     with pytest.raises(UserError, match=r"no block called 'dense'\. Choose one of: plain, residual, squeeze"):
         configs.load("stackgan-cnn", "cub", block="dense")
+
+
+def test_stage_two_follows_the_stage_one_in_a_folder():
+    """``load`` looks into no file; what the run says is taken over when it is there."""
+    config = configs.load("stackgan-stage2", "cub", "smoke", stage1="/a/folder/that/may/be/gone")
+    assert configs.from_dict(config.to_dict()) == config
+    first = configs.load("stackgan-se", "cub", "smoke", text_encoder="/an/encoder")
+    followed = configs.following(config, first)
+    assert (followed.block, followed.text_encoder) == ("squeeze", "/an/encoder")
+    for setting, value in (("image_size", 8), ("generator_width", 16), ("noise_size", 50), ("condition_size", 64)):
+        here = config.stage1_size if setting == "image_size" else getattr(config, setting)
+        said = (
+            rf"gone has {setting} {value}, and stackgan-stage2 here stacks on {here}\. Train a Stage-I with {setting}"
+        )
+        with pytest.raises(UserError, match=said):
+            configs.following(config, dataclasses.replace(first, **{setting: value}))
+    for other in ("stackgan-stage2", "stackgan2", "char-cnn-rnn"):
+        with pytest.raises(UserError, match="gone is no Stage-I"):
+            configs.following(config, configs.load(other, "cub", "smoke"))
+
+
+def test_what_a_model_needs_shares_its_data_seed_precision_and_device():
+    given = dict(seed=4, root="/data", device="cpu", precision="bf16-mixed")
+    for model in configs.MODELS:
+        config = configs.load(model, "cub", "smoke", **given)
+        wanted = {"char-cnn-rnn": None, "damsm": None, "stackgan-stage2": "stackgan-res"}
+        name = wanted.get(model, "damsm" if model in configs.COMPOSITIONS else "char-cnn-rnn")
+        role = "stage1" if model == "stackgan-stage2" else "encoder"
+        assert configs.needs(config) == ({role: configs.load(name, "cub", "smoke", **given)} if name else {})
+
+
+def test_what_a_model_needs_may_be_a_folder_or_nothing():
+    assert configs.needs(configs.load("attngan", text_encoder="/an/encoder")) == {"encoder": Path("/an/encoder")}
+    second = configs.load("stackgan-stage2", "cub", "smoke", text_encoder="/an/encoder")
+    assert configs.needs(second)["stage1"].text_encoder == "/an/encoder"
+    assert configs.needs(dataclasses.replace(second, stage1="/a/stage")) == {"stage1": Path("/a/stage")}
+    assert configs.needs(configs.load("gan-cls", "cub", text_encoder=configs.PUBLISHED_EMBEDDINGS)) == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "encoder"), [("gan-cls", "damsm"), ("attngan", "char-cnn-rnn"), ("attngan", "published-embeddings")]
+)
+def test_an_encoder_that_a_model_cannot_read_with_is_refused(model, encoder):
+    with pytest.raises(UserError, match=rf"The encoder is {encoder}, and {model} reads with .*\. Name the folder of a"):
+        configs.load(model, text_encoder=encoder)
 
 
 # Epochs (birds, COCO), heads, and the words of a tail, of MSMT-GAN and the rows of its tables 1 and 4.
@@ -221,28 +261,17 @@ def test_a_new_composition_is_one_row(damsm_folder, little_aviary, tmp_path):
     assert Image.open(folder / "samples" / "step_0000001.png").width > 6 * 64
 
 
-def test_every_field_of_a_model_names_its_source():
-    stacks = configs.StackGanConfig, configs.StackGanStage2Config, configs.StackGanTreeConfig
-    for kind in (
-        configs.CharCnnRnnConfig,
-        configs.DamsmConfig,
-        configs.GanClsConfig,
-        configs.MultiStageConfig,
-        *stacks,
-    ):
-        own = set(kind.__annotations__)
-        assert all(
-            f.metadata.get("source") or f.name == "evaluation_protocol"
-            for f in dataclasses.fields(kind)
-            if f.name in own
-        )
+def test_every_setting_names_its_source():
+    kinds = {type(config) for config in configs.PAPER.values()}
+    unnamed = {f.name for kind in kinds for f in dataclasses.fields(kind) if not f.metadata.get("source")}
+    assert len(kinds) == 7 and unnamed == {"model", "dataset", "profile"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("gan", "cub", "smoke"), "no model called 'gan'"),
-        (("gan-cls", "birds", "smoke"), "no dataset called 'birds'"),
+        (("gan-cls", "/no/birds", "smoke"), "There is no folder /no/birds"),
         (("gan-cls", "cub", "fast"), "no profile called 'fast'.*smoke, cpu, gpu, paper"),
     ],
 )
@@ -295,17 +324,33 @@ def test_a_folder_gives_its_name_to_the_run(tmp_path):
     assert config.name == "gan-cls-boats-smoke-s0"
 
 
-def test_roots_follow_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("T2I_DATA", str(tmp_path))
+def test_a_folder_that_is_called_like_a_data_set_is_meant_only_if_it_was_prepared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cub").mkdir()
+    assert configs.load("gan-cls", "cub", "smoke").root is None
+    (tmp_path / "cub" / "dataset.json").write_text("{}")
+    assert configs.load("gan-cls", "cub", "smoke").data_name == "cub"
     assert configs.load("gan-cls", "cub", "smoke").root == str(tmp_path / "cub")
-    assert configs.load("gan-cls", "aviary", "cpu", image_size=256).root == str(tmp_path / "aviary-256")
 
 
-def test_a_default_root_is_not_handed_on(tmp_path, monkeypatch):
-    """Stage-II is trained on larger drawings than its Stage-I, of the same birds."""
-    monkeypatch.setenv("T2I_DATA", str(tmp_path))
-    large, small = (configs.load("stackgan-stage2", "aviary", "gpu"), configs.load("stackgan-res", "aviary", "gpu"))
-    assert (Path(large.root).name, Path(small.root).name) == ("aviary-256", "aviary")
-    assert configs.load("stackgan-res", "aviary", "gpu", root=configs.given_root(large)).root == small.root
-    own = configs.load("stackgan-stage2", "aviary", "gpu", root=str(tmp_path / "mine"))
-    assert configs.given_root(own) == own.root == str(tmp_path / "mine")
+def test_where_a_run_was_made_is_no_part_of_its_fingerprint(tmp_path):
+    here = configs.load("gan-cls", "cub", "smoke")
+    there = configs.load("gan-cls", "cub", "smoke", root=tmp_path, device="cpu")
+    assert here.root is None and there.root == str(tmp_path)
+    assert here.fingerprint() == there.fingerprint() != configs.load("gan-cls", "cub", "smoke", seed=1).fingerprint()
+
+
+def test_an_older_config_with_a_root_is_read():
+    older = configs.load("gan-cls", "cub", "smoke").to_dict() | {"root": "/data/cub", "precision": "32-true"}
+    del older["device"]
+    assert configs.from_dict(older).root == "/data/cub"
+
+
+def test_the_numbers_of_a_stage_of_one_s_own_are_settings(monkeypatch):
+    row = configs.paper("attngan", "cub")
+    monkeypatch.setitem(configs.PAPER, ("attngan", "cub"), dataclasses.replace(row, stage_options={"power": 3.0}))
+    config = configs.load("attngan", "cub", power=2.0)
+    assert config.option("power") == 2 and config.option("damsm_weight") == 5 and hash(config)
+    assert configs.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    with pytest.raises(UserError, match=r"power is -1\. Give a number from 0 on\."):
+        configs.load("attngan", "cub", power=-1)

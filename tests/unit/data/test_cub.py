@@ -52,11 +52,6 @@ def test_one_list_alone_is_refused(little_cub):
         cub.read(little_cub)
 
 
-def test_is_called_aviary_where_aviary_was_drawn(little_cub):
-    (little_cub / "aviary.json").write_text("{}")
-    assert cub.read(little_cub).name == "aviary"
-
-
 @pytest.mark.parametrize("folder", ["text_c10", "CUB_200_2011/text"])
 def test_captions_may_lie_elsewhere(little_cub, folder):
     (little_cub / "text").rename(little_cub / folder)

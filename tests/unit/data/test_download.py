@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from t2i.data import download
-from t2i.data.download import CAPTIONS, FILES, Captions, File, fetch, prepare, unpack
+from t2i.data import DATASETS, cub, flowers
+from t2i.data.download import Captions, Download, File, fetch, prepare, unpack
 from t2i.errors import UserError
 
 CONTENT = bytes(range(256)) * 4000
@@ -213,7 +213,7 @@ def test_nothing_that_is_there_is_overwritten(tmp_path):
 
 
 @pytest.fixture
-def published(server, tmp_path, monkeypatch):
+def published(server, tmp_path):
     """CUB and its captions as a local server publishes them."""
 
     def serve(archive, gives=""):
@@ -224,44 +224,37 @@ def published(server, tmp_path, monkeypatch):
         )
 
     tar = _tar(tmp_path / "cub.tgz", ("CUB_200_2011/images.txt", b"1 a.jpg", tarfile.REGTYPE, ""))
-    first = CAPTIONS["cub"].first
+    first = cub.DOWNLOAD.captions.first
     words = _zip(tmp_path / "words.zip", {f"some/where/{first}/{first}_0001.txt": "a black bird"})
-    monkeypatch.setitem(FILES, "cub", (serve(tar, "CUB_200_2011"),))
-    monkeypatch.setitem(CAPTIONS, "cub", Captions(serve(words), CAPTIONS["cub"].folders, first, "https://example.org"))
-    return server
+    captions = Captions(serve(words), cub.TEXT_FOLDERS, first, "https://example.org")
+    return Download((serve(tar, "CUB_200_2011"),), captions)
 
 
-def test_prepare_brings_images_and_captions(published, tmp_path):
+def test_prepare_brings_images_and_captions(published, server, tmp_path):
     root = tmp_path / "root"
-    prepare("cub", root)
-    first = CAPTIONS["cub"].first
+    prepare(published, root)
+    first = published.captions.first
     assert (root / "CUB_200_2011" / "images.txt").read_text() == "1 a.jpg"
     assert (root / "text" / first / f"{first}_0001.txt").read_text() == "a black bird"
     assert sorted(entry.name for entry in root.iterdir()) == ["CUB_200_2011", "archives", "text"]
-    asked = len(published.asked)
-    prepare("cub", root)
-    assert len(published.asked) == asked
+    asked = len(server.asked)
+    prepare(published, root)
+    assert len(server.asked) == asked
 
 
-def test_prepare_says_where_captions_go_by_hand(published, tmp_path):
-    del published.files["/words.zip"]
+def test_prepare_says_where_captions_go_by_hand(published, server, tmp_path):
+    del server.files["/words.zip"]
     with pytest.raises(UserError, match=r"Could not download words\.zip") as caught:
-        prepare("cub", tmp_path / "root")
-    assert str(tmp_path / "root" / "text" / CAPTIONS["cub"].first) in caught.value.mend
+        prepare(published, tmp_path / "root")
+    assert str(tmp_path / "root" / "text" / published.captions.first) in caught.value.mend
     assert "https://example.org" in caught.value.mend
     (tmp_path / "root" / "text_c10").mkdir()  # put by hand
-    prepare("cub", tmp_path / "root")
-
-
-def test_prepare_refuses_what_it_does_not_know(tmp_path):
-    with pytest.raises(UserError, match="nothing to download for 'aviary'") as caught:
-        prepare("aviary", tmp_path)
-    assert "cub, flowers, coco" in caught.value.mend
+    prepare(published, tmp_path / "root")
 
 
 def test_the_table_of_files_is_complete():
-    files = [file for group in FILES.values() for file in group]
-    assert {len(file.md5) for file in files} == {32}
+    downloads = {name: entry.download for name, entry in DATASETS.items() if entry.download}
+    files = [file for download in downloads.values() for file in download.files]
+    assert set(downloads) == {"cub", "flowers", "coco"} and {len(file.md5) for file in files} == {32}
     assert all(file.size and file.urls and all(url.startswith("http") for url in file.urls) for file in files)
-    assert set(CAPTIONS) < set(FILES)
-    assert download.CAPTIONS["flowers"].folders[0] == "text_c10"
+    assert flowers.DOWNLOAD.captions.folders[0] == "text_c10" and downloads["coco"].captions is None

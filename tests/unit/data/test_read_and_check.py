@@ -1,7 +1,9 @@
 import pytest
 from PIL import Image
 
-from t2i import data
+from t2i import config as configs
+from t2i import data, results
+from t2i.data import DATASETS, DataSet, cub
 from t2i.data.check import check
 from t2i.errors import UserError
 
@@ -18,6 +20,42 @@ def test_an_absent_root_is_named_with_the_command_that_makes_it(tmp_path, name):
     with pytest.raises(UserError, match=f"There is no folder {root}") as caught:
         data.read(name, root)
     assert f"python -m t2i data prepare --dataset {name} --root {root}" in caught.value.mend
+
+
+def test_a_data_set_lies_in_its_own_place_unless_a_root_is_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_DATA", str(tmp_path))
+    assert data.root(configs.load("gan-cls", "cub", "smoke")) == tmp_path / "cub"
+    large, small = (configs.load(model, "aviary", "gpu") for model in ("stackgan-stage2", "stackgan-res"))
+    assert (data.root(large), data.root(small)) == (tmp_path / "aviary-256", tmp_path / "aviary")
+    monkeypatch.setenv("T2I_DATA", str(tmp_path / "moved"))
+    assert data.root(small) == tmp_path / "moved" / "aviary"
+    assert data.root(configs.load("gan-cls", "cub", root=tmp_path / "mine")) == tmp_path / "mine"
+
+
+def test_a_new_data_set_is_one_entry(little_cub, tmp_path, monkeypatch):
+    """Its place, its name in the index, its command where it is absent, its settings; nothing else knows the names."""
+    monkeypatch.setenv("T2I_DATA", str(tmp_path))
+    monkeypatch.setitem(DATASETS, "ducks", DataSet(cub.read))
+    config = configs.load("attngan", "ducks", "cpu")
+    assert config.batch_size == configs.load("attngan", "cub", "cpu").batch_size
+    with pytest.raises(UserError, match=f"no folder {tmp_path / 'ducks'}. Put the data set there"):
+        data.load(config)
+    little_cub.rename(tmp_path / "ducks")
+    index = data.load(config)
+    assert (index.name, len(index.examples), config.name) == ("ducks", 12, "attngan-ducks-cpu-s0")
+    assert (
+        configs.from_dict(config.to_dict()) == config
+        and results.summary("ducks") == "There are no results on ducks yet."
+    )
+    with pytest.raises(UserError, match="nothing to download or to draw for ducks"):
+        data.prepare("ducks", tmp_path / "ducks")
+
+
+def test_an_option_of_another_data_set_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"--dataset cub has no use for --size\. Leave it out\."):
+        data.prepare("cub", tmp_path, size=64)
+    with pytest.raises(UserError, match="needs --images and --captions"):
+        data.prepare("folder", tmp_path, images=tmp_path)
 
 
 def test_a_sound_data_set(little_cub):

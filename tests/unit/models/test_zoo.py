@@ -8,21 +8,13 @@ from t2i import config as configs
 from t2i import models
 from t2i.errors import UserError
 from t2i.models.blocks import parameter_count
-from t2i.models.initial import MultiTailStage, SentenceStage
-from t2i.models.refinement import AttentionRefinement, MemoryRefinement
-from t2i.models.spatial import SpatialRefinement
+from t2i.models.refinement import AttentionRefinement, Reading, Refinement
+from t2i.models.zoo import INITIAL, REFINEMENTS
 from t2i.text import TextFeatures
 from t2i.text.damsm import WIDTH as TEXT_SIZE
 from t2i.text.damsm import TextEncoder
 from t2i.training.objectives import AttnGan
 
-STAGES = {
-    "sentence": SentenceStage,
-    "tails": MultiTailStage,
-    "attention": AttentionRefinement,
-    "memory": MemoryRefinement,
-    "spatial": SpatialRefinement,
-}
 LENGTHS = [5, 2]  # a caption with several word tri-grams, and one that is too short for any
 MASK = torch.arange(5) >= torch.tensor(LENGTHS)[:, None]
 
@@ -64,9 +56,9 @@ def test_what_a_generator_makes(name):
         torch.testing.assert_close(maps.sum(dim=1), torch.ones_like(maps[:, 0]))
     assert all(0 < image.abs().max() <= 1 for image in made.images)
     assert made.mean.shape == made.log_variance.shape == (2, 100) and len(judges) == len(sizes)
-    assert (made.penalty != 0) == (name == "msmt-gan")  # one head is like no other
-    stages = [type(stage) for stage in (generator.initial, *generator.refinements)]
-    assert stages == [STAGES[kind] for kind in (initial, *refinements)]
+    assert made.penalty == sum((made.terms or {}).values())
+    assert type(generator.initial) is INITIAL[initial]
+    assert [type(stage) for stage in generator.refinements] == [REFINEMENTS[kind] for kind in refinements]
 
 
 def test_the_penalty_is_the_sum_over_the_stages():
@@ -75,7 +67,43 @@ def test_the_penalty_is_the_sum_over_the_stages():
     seen = []
     for stage in generator.refinements:
         stage.register_forward_hook(lambda _, passed, made: seen.append(made[2]))
-    assert torch.equal(generator(noise, given, eps).penalty, seen[0] + seen[1]) and len(seen) == 2
+    made = generator(noise, given, eps)
+    assert torch.equal(made.penalty, seen[0] + seen[1]) and len(seen) == 2 and made.penalty != 0
+    assert made.terms == {"redundancy": made.penalty}
+    for name, terms in (("mtwig-sdm-gan", {"redundancy": 0}), ("dm-gan", None)):  # one head is like no other
+        assert tiny(name)[0](noise, given, eps).terms == terms
+
+
+class Sharpened(AttentionRefinement):
+    """A stage with a number and a loss of its own."""
+
+    penalty_name = "sharpness"
+
+    @classmethod
+    def from_config(cls, config):
+        stage = super().from_config(config)
+        stage.power = config.option("power")
+        return stage
+
+    def read(self, features, text):
+        both, attention, _ = super().read(features, text)
+        return Reading(both, attention, 1 - attention.pow(self.power).sum(dim=1).mean())
+
+
+def test_a_stage_has_numbers_and_a_loss_of_its_own(monkeypatch):
+    monkeypatch.setitem(REFINEMENTS, "sharpened", Sharpened)
+    settings = dict(refinements=("sharpened", "spatial"), heads=2, grid=4)
+    generator, _ = tiny("msmt-gan", **settings, stage_options={"power": 3.0, "sharpness_weight": 0.1})
+    made = generator(*inputs(generator))
+    assert generator.refinements[0].power == 3 and set(made.terms) == {"sharpness", "redundancy"}
+    torch.testing.assert_close(made.penalty, made.terms["sharpness"] + made.terms["redundancy"])
+    with pytest.raises(UserError, match=r"msmt-gan has no number called 'power'\. Give its row in config"):
+        tiny("msmt-gan", **settings)
+
+
+def test_the_base_of_all_refinements_is_built_from_a_config():
+    stage = Refinement.from_config(configs.load("dm-gan", "aviary", "smoke"))
+    assert stage.mask == "correct" and parameter_count(stage.up) > 0
 
 
 def test_the_rows_of_msmt_gan_differ_in_heads_and_kernels():
