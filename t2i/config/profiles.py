@@ -44,7 +44,8 @@ _FAMILIES: dict[str, dict[str, dict]] = {
     },
     "cpu": {
         "char-cnn-rnn": dict(
-            precision="auto", image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96), image_features="aviarynet1"
+            precision="auto", image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96),
+            image_features="aviarynet1",
         ),
         "damsm": dict(
             precision="auto", image_size=32, batch_size=16, steps=1700, learning_rate=5e-4, trunk="small", trials=3000,

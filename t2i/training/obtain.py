@@ -78,6 +78,8 @@ def basis(config: Config, given: dict[str, Run], train: Callable[[Config], Run])
         elif isinstance(wanted, Path):
             runs[role] = Run.load(wanted)
         else:
+            if role == "stage1":
+                configs.following(config, wanted)  # refuse before it is trained, not after
             runs[role] = _trained(wanted, config, train)
         if role == "encoder":
             _check_encoder(config, runs[role])

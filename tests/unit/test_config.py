@@ -303,7 +303,6 @@ def test_unknown_choices_are_refused(setting, sentence):
     [
         ({"batch_size": 0}, "batch_size is 0. Give a whole number from 1 on."),
         ({"image_size": "64"}, "image_size is '64'. Give a whole number from 1 on."),
-        ({"halve_every": 0}, "halve_every is 0. Give a whole number from 1 on."),
         ({"steps": -5}, "steps is -5. Give a whole number from 0 on."),
         ({"seed": -1}, "seed is -1. Give a whole number from 0 on."),
         ({"learning_rate": 0.0}, "learning_rate is 0. Give a number above 0, such as 0.0002."),
