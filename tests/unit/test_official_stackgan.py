@@ -105,6 +105,7 @@ def test_a_stage_one_is_imported_and_stacked_on(release):
 
     config = configs.load("stackgan-stage2", "cub", stage1=str(run.directory))
     assert stage1_run(config).config == run.config
+    config = configs.following(config, run.config)
     assert config.block == "plain" and config.text_encoder.endswith("char_cnn_rnn_birds_icml")
 
 
