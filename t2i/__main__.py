@@ -22,81 +22,46 @@ def data(
     root: Root = None,
     images: Path | None = None,
     captions: Path | None = None,
-    size: int = 128,
+    size: int | None = None,
 ) -> None:
     """Fetch, draw or check a data set.
 
     Args:
         action: prepare (download, draw or import) or check (decode every image, read every caption).
-        dataset: aviary, cub, flowers, coco, or folder.
+        dataset: a name (python -m t2i doctor lists them), or "folder" for pictures of your own.
         images: for "folder": where your images are.
         captions: for "folder": a CSV with the columns file and caption (and class and split, if you have them).
-        size: for "aviary": the side of the pictures in pixels.
+        size: for "aviary": the side of the pictures in pixels (128).
     """
     from t2i import data as rooms
-    from t2i.data import aviary, download, folder
     from t2i.data.check import check
 
     settings = configs.load("gan-cls", dataset)  # knows a prepared folder by its path
-    dataset, root = settings.dataset, root or Path(settings.root)
+    root = root or rooms.root(settings)
     if action == "prepare":
-        if dataset == "folder":
-            if images is None or captions is None:
-                raise UserError("A folder of your own needs --images and --captions", "See: python -m t2i data --help")
-            folder.prepare(images, captions, root)
-        elif dataset == "aviary":
-            aviary.write(root, size)
-        else:
-            download.prepare(dataset, root)
-    report = check(rooms.read(dataset, root))
+        options = {"images": images, "captions": captions, "size": size}
+        given = {name: value for name, value in options.items() if value is not None}
+        rooms.prepare(settings.dataset, root, **given)
+    report = check(rooms.read(settings.dataset, root))
     print(report.text())
     if report.problems:
         sys.exit(1)
 
 
 @app.command
-def train(
-    model: str,
-    dataset: str = "aviary",
-    root: Root = None,
-    profile: str = "cpu",
-    seed: int = 0,
-    resume: bool = True,
-    steps: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    image_size: int | None = None,
-    image_features: str | None = None,
-    trunk: str | None = None,
-    text_encoder: str | None = None,
-    stage1: str | None = None,
-    precision: str | None = None,
-    checkpoint_every: int | None = None,
-    device: str = "auto",
-    compile: bool = False,
-) -> None:
-    """Train a model, or continue a run that was stopped.
+def train(model: Annotated[str, tyro.conf.Positional]) -> None:
+    """Train a model, or continue a run that was stopped; train MODEL --help shows every setting of the model."""
+    _train([model])
 
-    Args:
-        model: a name of the zoo, or an encoder: char-cnn-rnn, damsm.
-        dataset: aviary, cub, flowers, coco, or the path of a prepared folder.
-        profile: smoke, cpu, gpu or paper; the options below replace single numbers of it.
-        resume: continue the run in its folder; --no-resume starts it anew.
-        image_features: googlenet or aviarynet1 (char-cnn-rnn).
-        trunk: inception-v3 or small (damsm).
-        text_encoder: char-cnn-rnn, or the folder of a trained or imported encoder; or published-embeddings.
-        stage1: a Stage-I model, or the folder of its run, which stackgan-stage2 stacks on.
-    """
+
+def _train(arguments: list[str]) -> None:
+    """``train`` reads its options itself, because the model decides what they are."""
+    from t2i import options
     from t2i.training import fit
 
-    given = dict(
-        root=root and str(root), steps=steps, batch_size=batch_size, learning_rate=learning_rate,
-        image_size=image_size, image_features=image_features, trunk=trunk, text_encoder=text_encoder,
-        stage1=stage1, precision=precision, checkpoint_every=checkpoint_every,
-    )  # fmt: skip
-    overrides = {name: value for name, value in given.items() if value is not None}
-    config = configs.load(model, dataset, profile, seed=seed, device=device, compile=compile, **overrides)
-    run = fit(config, resume=resume)
+    config, directory, resume = options.read(arguments)
+    own = {"directory": directory} if directory else {}
+    run = fit(config, resume=resume, **own)
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"{run.config.name}: {run.state['step']:,} steps, in {run.directory}")
 
@@ -263,8 +228,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     A :class:`UserError` becomes one line on stderr and status 1, Ctrl-C status 130.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        app.cli(args=arguments, prog="python -m t2i", config=(tyro.conf.OmitArgPrefixes,))
+        if arguments[:1] == ["train"]:
+            _train(arguments[1:])
+        else:
+            app.cli(args=arguments, prog="python -m t2i", config=(tyro.conf.OmitArgPrefixes,))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,127 +1,23 @@
 """Released checkpoints: read safely, checked key by key, and put into the course's own modules."""
 
 import pickle
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from t2i import checkpoint, models, official_names, paths, pickles
+from t2i import checkpoint, paths, pickles
 from t2i import config as configs
+from t2i.config.settings import Mask
 from t2i.errors import UserError, check_name
-from t2i.text import trunks
-from t2i.text.char_cnn_rnn import CharCnnRnn
+from t2i.official_kinds import CHARACTERS, IMAGE_ENCODER, KINDS
 from t2i.text.characters import ALPHABET
-from t2i.text.damsm import ImageEncoder, TextEncoder
 from t2i.training.run import Run
 
-CHARACTERS = "char_cnn_rnn_birds_icml"  # made the embeddings that StackGAN's birds were trained with
 VOCABULARIES = {"cub": 5_450, "coco": 27_297}  # words of the released captions.pickle files, <end> included
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One layout of released checkpoints: how to build our module, and what its parts are called in the file.
-
-    ``build`` takes the kind of ``mask`` and the number of ``words``, of which most need neither. ``settings`` are the
-    fields of our config that tell this release from others; ``renamed`` maps the beginnings of the file's keys to ours,
-    the first that fits being taken.
-    """
-
-    model: str
-    dataset: str
-    build: Callable[..., nn.Module]
-    settings: dict = field(default_factory=dict)
-    renamed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def reads_words(self) -> bool:
-        """Whether its embedding has a row per word of a vocabulary."""
-        return "rnn" in self.settings
-
-    def key(self, official: str) -> str:
-        for theirs, ours in self.renamed.items():
-            if official.startswith(theirs):
-                return ours + official.removeprefix(theirs)
-        return official
-
-    def official(self, key: str) -> str:
-        """The inverse of :meth:`key`."""
-        for theirs, ours in self.renamed.items():
-            if key.startswith(ours):
-                return theirs + key.removeprefix(ours)
-        return key
-
-
-def _char_cnn_rnn(dataset: str, variant: str, channels: tuple[int, ...]) -> Kind:
-    settings = {"variant": variant, "channels": channels}
-    return Kind("char-cnn-rnn", dataset, lambda mask, words: CharCnnRnn(**settings), settings)
-
-
-def _rnn_encoder(dataset: str, rnn: str = "LSTM") -> Kind:
-    return Kind("damsm", dataset, lambda mask, words: TextEncoder(words, rnn), {"rnn": rnn}, {"encoder.": "embedding."})
-
-
-def _cnn_encoder() -> Kind:
-    heads = {"emb_features.": "to_regions.", "emb_cnn_code.": "to_code."}
-    return Kind("damsm", "cub", lambda mask, words: ImageEncoder(trunks.InceptionTrunk()), {}, heads | {"": "trunk."})
-
-
-def _generator(model: str, dataset: str) -> Kind:
-    config = configs.load(model, dataset)
-    build = lambda mask, words: models.from_config(replace(config, mask=mask)).generator  # noqa: E731
-    return Kind(model, dataset, build, {}, official_names.generator(config.residual_blocks))
-
-
-def _discriminator(model: str, dataset: str, scale: int) -> Kind:
-    config = configs.load(model, dataset)
-    build = lambda mask, words: models.from_config(config).discriminators[scale]  # noqa: E731
-    return Kind(model, dataset, build, {}, official_names.discriminator(scale, config.norm))
-
-
-def _stack_gan(model: str, dataset: str, part: str, renamed: dict[str, str], **settings) -> Kind:
-    """``part`` is generator, or the number of a discriminator; the released networks have plain blocks."""
-    config = configs.load(model, dataset, **settings)
-
-    def build(mask, words):
-        networks = models.from_config(config)
-        return networks.generator if part == "generator" else networks.discriminators[int(part)]
-
-    return Kind(model, dataset, build, settings, renamed)
-
-
-KINDS: dict[str, Kind] = {
-    "char_cnn_rnn_birds_cvpr": _char_cnn_rnn("cub", "cvpr", (384, 512, 256)),
-    "char_cnn_rnn_birds_icml": _char_cnn_rnn("cub", "icml-gru", (384, 512, 512)),
-    "char_cnn_rnn_flowers_icml": _char_cnn_rnn("flowers", "icml-rnn", (384, 512, 512)),
-}
-for _project in ("attngan", "dmgan"):
-    KINDS |= {
-        f"{_project}_cub_RNN_ENCODER": _rnn_encoder("cub"),
-        f"{_project}_coco_RNN_ENCODER": _rnn_encoder("coco"),
-        f"{_project}_RNN_ENCODER_gru": _rnn_encoder("cub", "GRU"),
-        f"{_project}_CNN_ENCODER": _cnn_encoder(),
-    }
-    for _dataset in ("cub", "coco"):
-        _name, _model = f"{_project}_{_dataset}", {"attngan": "attngan", "dmgan": "dm-gan"}[_project]
-        KINDS |= {f"{_name}_G_NET": _generator(_model, _dataset)}
-        KINDS |= {f"{_name}_D_NET{64 << k}": _discriminator(_model, _dataset, k) for k in range(3)}
-for _name, _dataset, _blocks in (("default", "cub", 4), ("coco", "coco", 2)):
-    _one, _two = ("stackgan-cnn", _dataset), ("stackgan-stage2", _dataset)
-    KINDS |= {
-        f"stackgan1_{_name}_STAGE1_G": _stack_gan(*_one, "generator", official_names.stage_one_generator()),
-        f"stackgan1_{_name}_STAGE1_D": _stack_gan(*_one, "0", official_names.stage_discriminator(4)),
-        f"stackgan1_{_name}_STAGE2_G": _stack_gan(
-            *_two, "generator", official_names.stage_two_generator(_blocks), stage1="stackgan-cnn"
-        ),
-        f"stackgan1_{_name}_STAGE2_D": _stack_gan(*_two, "0", official_names.stage_discriminator(8)),
-    }
-KINDS["stackgan2_birds3_G_NET"] = _stack_gan("stackgan2", "cub", "generator", official_names.generator(2))
-for _scale in range(3):
-    _names = official_names.tree_discriminator(_scale)
-    KINDS[f"stackgan2_birds3_D_NET{64 << _scale}"] = _stack_gan("stackgan2", "cub", str(_scale), _names)
 
 
 def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "official", vocabulary=None) -> nn.Module:
@@ -134,7 +30,7 @@ def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "offi
     sizes.
     """
     check_name("kind of checkpoint", kind, KINDS)
-    check_name("mask", mask, ("official", "correct"))
+    check_name("mask", mask, get_args(Mask))
     layout, name = KINDS[kind], "the state dict" if isinstance(source, Mapping) else source
     weights = source if isinstance(source, Mapping) else read(Path(source))
     theirs = {layout.key(key.removeprefix("module.")): key for key in weights}  # our key: the file's
@@ -213,11 +109,11 @@ def import_run(
     layout, file = KINDS[kind], Path(file)
     if (captions or image_encoder) and not layout.reads_words:
         raise UserError(f"{kind} has no use for --captions and --image-encoder", "Leave them out.")
-    if "_D_NET" in kind or kind.endswith("_D"):
+    if layout.part == "discriminator":
         problem = f"{kind} is a discriminator, which comes along with its generator"
         raise UserError(problem, "Put the netD files beside the generator's and import that.")
     settings = configs.load(layout.model, layout.dataset, "paper", **layout.settings)
-    if kind.endswith(("G_NET", "_G")):
+    if layout.part == "generator":
         settings = replace(settings, text_encoder=str(_encoder_folder(kind, text_encoder)))
         if isinstance(settings, configs.MultiStageConfig):
             settings = replace(settings, mask="official")
@@ -233,31 +129,28 @@ def import_run(
 
 def _encoder_state(kind: str, file: Path, captions: Path | None, image_encoder: Path | None) -> dict:
     layout = KINDS[kind]
-    if layout.model != "damsm":
-        networks, extras = {"encoder": load(kind, file).state_dict(), "image": {}}, {"image_features": "googlenet"}
-    elif not layout.reads_words:
+    if layout.part == "image encoder":
         networks, extras = {"encoder": {}, "image": load(kind, file).state_dict()}, {"vocabulary": None}
+    elif not layout.reads_words:
+        networks, extras = {"encoder": load(kind, file).state_dict(), "image": {}}, {"image_features": "googlenet"}
     else:
         captions = captions or _beside(file, "captions.pickle")
         vocabulary = pickles.captions(captions).vocabulary if captions else None
         text = load(kind, file, vocabulary=vocabulary).state_dict()
         image_encoder = image_encoder or _beside(file, file.name.replace("text_encoder", "image_encoder"))
-        image = load("attngan_CNN_ENCODER", image_encoder).state_dict() if image_encoder else {}
+        image = load(IMAGE_ENCODER, image_encoder).state_dict() if image_encoder else {}
         networks, extras = {"encoder": text, "image": image}, {"vocabulary": vocabulary and vocabulary.words[1:]}
     return {"networks": networks, "extras": extras}
 
 
 def _generator_state(kind: str, file: Path, settings) -> dict:
     generator = load(kind, file).state_dict()
-    if kind.endswith("G_NET"):
-        names = {f"netD{k}.pth": kind.replace("G_NET", f"D_NET{64 << k}") for k in range(3)}
-    else:
-        names = {"netD_epoch_last.pth": kind.removesuffix("G") + "D"}
-    found = {_beside(file, name): kind_ for name, kind_ in names.items()}
+    found = [(_beside(file, name), released) for name, released in KINDS[kind].beside.items()]
+    complete = all(path for path, _ in found)
     discriminators = {
         f"{k}.{key}": value
-        for k, (netd, kind_) in enumerate(found.items() if all(found) else ())
-        for key, value in load(kind_, netd).state_dict().items()
+        for k, (path, released) in enumerate(found if complete else ())
+        for key, value in load(released, path).state_dict().items()
     }
     return {
         "networks": {"generator": generator, "discriminators": discriminators},
@@ -268,15 +161,14 @@ def _generator_state(kind: str, file: Path, settings) -> dict:
 
 def _encoder_folder(kind: str, folder: Path | None) -> Path:
     """The imported text encoder of a generator."""
-    encoder, file = kind.replace("G_NET", "RNN_ENCODER"), "text_encoderN.pth"
-    if kind.startswith("stackgan"):
-        encoder, file = CHARACTERS, "FILE.pth"
-        if folder is None and KINDS[kind].dataset != KINDS[CHARACTERS].dataset:
-            problem = f"{kind} reads with a Char-CNN-RNN of its own data set, and {CHARACTERS} is none"
-            raise UserError(problem, "Name the folder of such an encoder with --text-encoder.")
+    encoder = KINDS[kind].encoder or CHARACTERS
+    if folder is None and KINDS[kind].encoder is None:
+        problem = f"{kind} reads with a Char-CNN-RNN of its own data set, and {encoder} is none"
+        raise UserError(problem, "Name the folder of such an encoder with --text-encoder.")
     folder = folder or paths.runs_root() / encoder
     if not Path(folder).is_dir():
         problem = f"{folder} does not exist, and a generator reads with its own text encoder"
+        file = "text_encoderN.pth" if KINDS[encoder].reads_words else "FILE.pth"
         raise UserError(problem, f"First: python -m t2i import {encoder} {file}; or name it: --text-encoder")
     return Path(folder).expanduser().resolve()
 

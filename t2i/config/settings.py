@@ -193,8 +193,8 @@ class MultiStageConfig(GanConfig):
 
     reads: ClassVar[str] = "damsm"
 
-    initial: str = _because("sentence", "config.COMPOSITIONS")
-    refinements: tuple[str, ...] = _because((), "config.COMPOSITIONS")
+    initial: str = _because("sentence", "the first stage; each model's stand in config.COMPOSITIONS")
+    refinements: tuple[str, ...] = _because((), "the stages after it, each of which doubles the size")
     crop: Crop = _because("box", "AttnGAN's code")
     resize: Resize = _because("shorter", "AttnGAN's code: shorter side to 256 * 76 / 64")
     image_size: int = _because(256, "AttnGAN: of the last stage; each before has half of it")

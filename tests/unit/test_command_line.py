@@ -1,22 +1,34 @@
 """The command line as a user meets it: what it makes, and the sentence for each bad input."""
 
 import json
+import shutil
+from dataclasses import fields
 
 import pytest
 import torch
 from PIL import Image
 
-from t2i import checkpoint
+from t2i import checkpoint, options
+from t2i import config as configs
 from t2i.__main__ import main
-from t2i.training import fit
+from t2i.training import Run, fit
 
 SMALL = ["--profile", "smoke", "--steps", "2", "--batch-size", "4"]
 
 
+@pytest.fixture(scope="module")
+def finished(little_aviary, encoder_folder, tmp_path_factory):
+    """A trained run, to be copied."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2I_RUNS", str(tmp_path_factory.mktemp("finished")))
+        given = {"root": str(little_aviary), "text_encoder": str(encoder_folder), "steps": 2, "batch_size": 4}
+        return fit(configs.load("gan-cls", "aviary", "smoke", **given)).directory
+
+
 @pytest.fixture
-def run(tiny):
-    """A trained run folder of the test's own."""
-    return fit(tiny())
+def run(finished, tmp_path):
+    """A trained run in a folder of the test's own."""
+    return Run.load(shutil.copytree(finished, tmp_path / "runs" / finished.name))
 
 
 @pytest.fixture
@@ -195,10 +207,61 @@ def test_released_weights_are_imported_and_used(little_aviary, tmp_path, monkeyp
     folder = tmp_path / "runs" / "char_cnn_rnn_birds_cvpr"
     command = ["train", "--model", "gan-cls", "--root", str(little_aviary), "--text-encoder", str(folder), *SMALL]
     assert main(command) == 0
-    assert "is none of" not in refused("import", "attngan", file) and "no kind of checkpoint" in refused(
-        "import", "attngan", file
-    )
+    assert "no kind of checkpoint" in refused("import", "attngan", file)
     assert "does not fit this model" in refused("import", "char_cnn_rnn_birds_icml", file)
+
+
+@pytest.mark.parametrize("model", configs.MODELS)
+def test_every_setting_of_a_model_is_an_option(model, capsys):
+    """With its source behind it; a value that is given arrives, and what is not given stays the profile's."""
+    config = configs.load(model, "cub", "smoke")
+    numbers = {f.name: 3 for f in fields(config) if f.type in (int, float) and f.name != "image_size"}
+    given = [part for name in numbers for part in (f"--{name.replace('_', '-')}", "3")]
+    task = options.read([model, "--dataset", "cub", "--profile", "smoke", *given])
+    assert task == (configs.load(model, "cub", "smoke", **numbers), None, True)
+    assert options.read([model, "--dataset", "cub", "--profile", "smoke"]).config == config
+    with pytest.raises(SystemExit):
+        options.read([model, "--help"])
+    said = capsys.readouterr().out
+    hidden = ("model", "stage_options")
+    assert all(
+        f"--{f.name.replace('_', '-')} " in said for f in fields(config) if f.name not in hidden and f.type is not bool
+    )
+    assert "--no-resume" in said and "--directory" in said
+
+
+def test_a_model_is_named_first_or_with_its_option(tmp_path):
+    given = ["--heads", "6", "--objective=paper", "--kl-weight", "0.5", "--no-resume", "--directory", str(tmp_path)]
+    wanted = configs.load("msmt-gan", "coco", "gpu", heads=6, objective="paper", kl_weight=0.5, seed=3), tmp_path, False
+    where = ["--dataset", "coco", "--profile", "gpu", "--seed", "3"]
+    for first in (["msmt-gan", *where, *given], [*given, *where, "--model", "msmt-gan"]):
+        assert options.read(first) == wanted
+    assert options.read(["stackgan-stage2", "--stage1", "stackgan-se"]).config.block == "squeeze"
+    assert options.read(["attngan", "--refinements", "memory"]).config.refinements == ("memory",)
+
+
+def test_the_folder_of_a_run_is_handed_on(monkeypatch, run, tmp_path, capsys):
+    seen = {}
+    monkeypatch.setattr("t2i.training.fit", lambda config, **given: seen.update(given) or run)
+    assert main(["train", "gan-cls", "--profile", "smoke", "--directory", str(tmp_path / "mine")]) == 0
+    assert seen == {"directory": tmp_path / "mine", "resume": True}
+
+
+def test_what_train_cannot_read_is_said(refused, capsys):
+    assert "train needs the name of a model. python -m t2i train MODEL, which is one of: char-cnn" in refused("train")
+    assert "There is no model called 'gan'. Choose one of: char-cnn-rnn, damsm" in refused("train", "gan")
+    sentence = refused("train", "gan-cls", "--heads", 6)
+    assert "no setting of gan-cls called 'heads'; it is one of attngan, dm-gan" in sentence
+    assert "python -m t2i train gan-cls --help" in sentence
+    assert "no setting of gan-cls called 'stray'" in refused("train", "gan-cls", "stray")
+    assert "There is no folder /no/birds" in refused("train", "gan-cls", "--dataset", "/no/birds")
+    assert "batch_size is 0. Give a whole number from 1 on." in refused("train", "gan-cls", "--batch-size", 0)
+    assert main(["train", "gan-cls", "--crop", "tall"]) == 2
+    assert "Expected one of ('box', 'whole')" in capsys.readouterr().err
+    assert main(["train", "gan-cls", "--batch-size", "six"]) == 2
+    assert "Error parsing --batch-size" in capsys.readouterr().err
+    assert main(["train", "--help"]) == 0
+    assert "python -m t2i train MODEL --help" in capsys.readouterr().out
 
 
 def test_no_cuda_is_said(refused, little_aviary, monkeypatch):

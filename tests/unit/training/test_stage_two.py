@@ -66,8 +66,6 @@ def test_stage_one_is_trained_first_where_it_is_missing(little_aviary, encoder_f
             r"has image_size 16, and stackgan-stage2 here stacks on 8\. Train a Stage-I with image_size",
         ),
         ({"generator_width": 16}, r"has generator_width 8, and stackgan-stage2 here stacks on 16"),
-        ({"block": "plain"}, r"has block 'residual', and stackgan-stage2 here stacks on 'plain'"),
-        ({"text_encoder": "char-cnn-rnn"}, r"has text_encoder .*, and stackgan-stage2 here stacks on 'char-cnn-rnn'"),
     ],
 )
 def test_a_stage_one_that_does_not_fit_is_refused(tiny_stack, stage1_folder, tmp_path, settings, sentence):
@@ -82,10 +80,16 @@ def test_a_size_that_the_named_stage_one_has_not_is_refused_before_it_is_trained
     assert not list((tmp_path / "runs").rglob("*.pt"))
 
 
+def test_block_and_encoder_follow_from_the_folder(tiny_stack, stage1_folder):
+    run = fit(tiny_stack("stackgan-stage2", block="plain", text_encoder="char-cnn-rnn"))
+    first = Run.load(stage1_folder).config
+    assert (run.config.block, run.config.text_encoder) == ("residual", first.text_encoder)
+
+
 def test_what_is_no_stage_one_is_refused(tiny_stack, encoder_folder, tmp_path):
-    for stage1 in ("stackgan2", str(encoder_folder), str(tmp_path / "nowhere"), str(tmp_path)):
-        with pytest.raises(UserError, match=rf"{stage1} is no Stage-I: neither one of stackgan-cnn, .*with --stage1\."):
-            tiny_stack("stackgan-stage2", stage1=stage1)
+    for stage1, said in ((encoder_folder, "is no Stage-I"), (tmp_path / "none", "is no run"), (tmp_path, "is no run")):
+        with pytest.raises(UserError, match=rf"{stage1} {said}"):
+            fit(tiny_stack("stackgan-stage2", stage1=str(stage1)))
 
 
 def test_a_stage_one_checkpoint_cut_in_half_is_named(tiny_stack, stage1_folder, tmp_path):
@@ -103,7 +107,7 @@ def test_the_command_line_trains_a_stage_two_on_a_folder(little_aviary, stage1_f
     folder = tmp_path / "stackgan-stage2-aviary-smoke-s0"
     assert checkpoint.read(folder / "checkpoint.pt")["config"]["block"] == "residual"
     assert main(["sample", "--run", str(folder), "a red bird", "--out", str(tmp_path / "x.png")]) == 0
-    assert main([*train, "--stage1", str(tmp_path / "none")]) == 1
-    assert "none is no Stage-I" in capsys.readouterr().err
+    assert main([*train, "--no-resume", "--stage1", str(tmp_path / "none")]) == 1
+    assert "none is no run folder" in capsys.readouterr().err
     assert main(["train", "--model", "stackgan-cnn", "--stage1", "stackgan-se", "--profile", "smoke"]) == 1
     assert "no setting of stackgan-cnn called 'stage1'" in capsys.readouterr().err
