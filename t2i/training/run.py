@@ -15,12 +15,12 @@ from t2i.data.captions import Vocabulary
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError
-from t2i.metrics import encoders
 from t2i.models.generator import Generated
 from t2i.text import trunks
 from t2i.text.char_cnn_rnn import CharCnnRnn
 from t2i.text.characters import LENGTH
 from t2i.text.damsm import ImageEncoder, TextEncoder
+from t2i.text.encode import encode
 from t2i.training import published
 
 
@@ -139,7 +139,7 @@ class Run:
     def encode(self, captions: list[str]) -> Tensor:
         """The sentence vectors of any number of captions: (N, N_s), on the CPU."""
         with device.on_device(self.encoder, self.device) as encoder:
-            return encoders.encode(encoder, captions)
+            return encode(encoder, captions)
 
     def condition(self, captions: list[str]) -> Tensor:
         """What the discriminators read of captions: the sentence vectors or, with a generator that has a ``condition``,

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from t2i.device import on_device
-from t2i.metrics.encoders import encode
 from t2i.text.char_cnn_rnn import CharCnnRnn
+from t2i.text.encode import encode
 
 
 class SentenceTable:
