@@ -102,19 +102,23 @@ def sample(
 
 @app.command
 def evaluate(
-    run: Path, protocol: str | None = None, json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None
+    run: Path,
+    metric: tuple[str, ...] = (),
+    protocol: str | None = None,
+    json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
 ) -> None:
     """Measure a run on the unseen split and write result.json into its folder.
 
     Args:
         run: a run folder.
+        metric: names such as fidelity r_precision; other figures of the same state of the run are kept. Default: all.
         protocol: a named protocol such as fid2k-aviarynet1; default: the profile's.
         json_file: also write the record here.
     """
     from t2i.metrics.evaluate import evaluate as measure
     from t2i.training import Run
 
-    record = measure(Run.load(run), protocol)
+    record = measure(Run.load(run), metric or None, protocol)
     if json_file:
         paths.write_json(json_file, record)
     width = max(map(len, record["metrics"])) + 2

@@ -2,28 +2,22 @@
 
 import importlib.metadata
 import platform
-from pathlib import Path
-
-import torch
 
 from t2i import config as configs
-from t2i import data, device, paths
-from t2i.metrics import extractors
-from t2i.results import hardware
-from t2i.training.image_features import GOOGLENET_FILE
+from t2i import data, device, paths, weights
+from t2i.provenance import hardware
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "torch-fidelity", "numpy", "pillow")
 
 WEIGHTS = {
-    extractors.INCEPTION_TF.name: "published FID and IS",
-    extractors.INCEPTION_LEGACY.name: "DAMSM's trunk on photographs, the papers' PyTorch FID",
-    GOOGLENET_FILE: "image features of Char-CNN-RNN on photographs",
+    weights.INCEPTION_TF: "published FID and IS",
+    weights.INCEPTION_LEGACY: "DAMSM's trunk on photographs, the papers' PyTorch FID",
+    weights.GOOGLENET: "image features of Char-CNN-RNN on photographs",
 }
 
 
 def report() -> str:
     """Versions, device, folders, data sets and weights, one to a line."""
-    weights = Path(torch.hub.get_dir()) / "checkpoints"
     lines = [f"Python     {platform.python_version()}"]
     lines += [f"{name:<18}{importlib.metadata.version(name)}" for name in PACKAGES]
     lines += [f"hardware   {', '.join(str(part) for part in hardware().values())}"]
@@ -32,8 +26,8 @@ def report() -> str:
     for name in data.DATASETS:
         root = data.root(configs.load("gan-cls", name, "cpu"))
         lines.append(f"  {name:<9}{root if root.is_dir() else f'absent: python -m t2i data prepare --dataset {name}'}")
-    lines.append(f"weights    in {weights}")
+    lines.append(f"weights    in {weights.INCEPTION_TF.default.parent}")
     for file, use in WEIGHTS.items():
-        there = "here" if (weights / file).is_file() else "absent: fetched on first use, or put it there by hand"
-        lines.append(f"  {file} ({use}): {there}")
+        there = "here" if file.default.is_file() else "absent: fetched on first use, or put it there by hand"
+        lines.append(f"  {file.name} ({use}): {there}")
     return "\n".join(lines)

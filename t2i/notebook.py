@@ -8,10 +8,11 @@ import torch
 from IPython.display import Markdown
 from torch import nn
 
-from t2i import __version__, device, results
+from t2i import __version__, device, plots
 from t2i import config as configs
 from t2i.config import Config
 from t2i.models.blocks import parameter_count
+from t2i.provenance import hardware
 
 # Every lesson draws pictures for these, so that its models can be compared by eye.
 CAPTIONS = (
@@ -25,9 +26,11 @@ CAPTIONS = (
 
 
 def banner(profile: str, dataset: str, seed: int) -> None:
-    """Print what this lesson runs with; one line each for versions, settings and machine."""
+    """Print what this lesson runs with, one line each for versions, settings and machine, and give its figures the
+    course's style."""
+    plots.use_style()
     print(f"t2i {__version__} · torch {torch.__version__} · profile {profile} · data set {dataset} · seed {seed}")
-    print(f"{results.hardware()['device']} · {device.precision_reason('32-true')}")
+    print(f"{hardware()['device']} · {device.precision_reason('32-true')}")
 
 
 def show(*things) -> Markdown:

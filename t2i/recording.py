@@ -13,8 +13,8 @@ from t2i import paths, plots
 from t2i.config import Config
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
+from t2i.metrics.records import NAME
 from t2i.notebook import CAPTIONS
-from t2i.results import NAME
 from t2i.training import Run, fit
 
 SHEET = 8  # pictures per caption

@@ -1,29 +1,26 @@
-"""Results: one JSON record per evaluated run, and tables that set published, recorded and own figures side by side.
+"""Results: tables that set published, recorded and own figures side by side, from the records of evaluated runs.
 
 A figure means nothing without its protocol. So a record carries protocol, counts, seed, hardware and commit, tables are
 made from records only, and a table has one column per protocol: two figures that were made differently cannot meet in
 one. Rows that look bad stay.
 """
 
-import dataclasses
 import functools
 import json
-import math
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from t2i import paths
-from t2i.config import Config
 from t2i.data import DATASETS
 from t2i.errors import UserError
-from t2i.metrics.protocols import PROTOCOLS, Protocol
-from t2i.provenance import commit, hardware
+from t2i.metrics.metric import Column
+from t2i.metrics.records import FIELDS, read
+from t2i.metrics.table import columns as metric_columns
 
-NAME = "result.json"
 EMPTY = "–"
+_COLUMNS = ["origin", *(name for name in FIELDS if name != "metrics"), "measured", "path"]
 
 PUBLISHED_DATASETS = {name: entry.published for name, entry in DATASETS.items() if entry.published}
 # "damsm" is not among them: no source has a figure of DAMSM itself, which judges the others there. (TISE's R-precision
@@ -48,105 +45,6 @@ PUBLISHED_METHODS = {
     "mtwig-ks2": "MTWIG ks=2",
     "mtwig-ks3": "MTWIG ks=3",
 }
-_CONDITIONING = {
-    "body_accuracy": "body color seen",
-    "body_accuracy_shuffled": "with captions shuffled",
-    "r_precision": "R-precision",
-    "r_precision_shuffled": "shuffled",
-    "matching_score": "D's score of real pairs",
-    "matching_score_shuffled": "of shuffled pairs",
-}
-METRIC_KEYS = {"FID": "fid", "IS": "is_mean", "KID": "kid_mean"}
-
-# What read() insists on; further fields are kept as they are.
-_FIELDS = {
-    "model": str,
-    "dataset": str,
-    "profile": str,
-    "seed": int,
-    "image_size": int,
-    "protocol": str,
-    "metrics": dict,
-    "generated_count": int | None,
-    "real_count": int | None,
-    "date": str,
-    "commit": str,
-    "fingerprint": str,
-}
-_COLUMNS = ["origin", *(name for name in _FIELDS if name != "metrics"), "path"]
-
-
-def record(
-    config: Config,
-    metrics: dict,
-    protocol: Protocol | str,
-    extra: dict | None = None,
-    *,
-    seconds: float | None = None,
-) -> dict:
-    """What there is to know about one evaluation, ready for :func:`write`.
-
-    ``metrics`` maps names to numbers, tensors of one element, or None; a number that is not finite becomes None. Its
-    ``generated_count`` and ``real_count`` become fields of the record. ``protocol`` may be a name outside the registry,
-    such as "zero-shot". ``seconds`` is the time the run took, ``extra`` anything else that JSON can hold.
-    """
-    settings = protocol if isinstance(protocol, Protocol) else PROTOCOLS.get(protocol)
-    numbers = {name: _number(value) for name, value in metrics.items()}
-    counts = {name: numbers.pop(name, None) for name in ("generated_count", "real_count")}
-    return {
-        "model": config.model,
-        "dataset": config.data_name,
-        "profile": config.profile,
-        "seed": config.seed,
-        "image_size": config.image_size,
-        "protocol": settings.name if settings else protocol,
-        "protocol_settings": dataclasses.asdict(settings) if settings else None,
-        "metrics": numbers,
-        **counts,
-        "seconds": seconds,
-        "hardware": hardware(config.device),
-        "commit": commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fingerprint": config.fingerprint(),
-        "extra": extra or {},
-    }
-
-
-def write(directory: Path | str, record: dict, name: str = NAME) -> Path:
-    """Write ``record`` to ``directory``; a second protocol goes under another name of the form ``result*.json``."""
-    path = Path(directory) / name
-    paths.write_json(path, record)
-    return path
-
-
-def read(path: Path | str) -> dict:
-    """The record at ``path``; raises :class:`UserError` where it is missing, broken, or no record."""
-    path = Path(path)
-    mend = f"Delete it and evaluate again: python -m t2i evaluate --run {path.parent}"
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist", f"Make it with python -m t2i evaluate --run {path.parent}") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error})", mend) from error
-    wrong = [name for name, kind in _FIELDS.items() if not isinstance(value, dict) or not _is(value, name, kind)]
-    wrong += [f"metrics.{n}" for n, v in (value["metrics"].items() if not wrong else ()) if not _is_figure(v)]
-    if wrong:
-        raise UserError(f"{path} is not a result: {', '.join(wrong)} missing or of the wrong kind", mend)
-    return value
-
-
-def _is(value: dict, name: str, kind) -> bool:
-    return name in value and isinstance(value[name], kind) and not isinstance(value[name], bool)
-
-
-def _is_figure(value) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _number(value) -> int | float | None:
-    value = value.item() if hasattr(value, "item") else value
-    return value if value is not None and math.isfinite(value) else None
 
 
 def implausible(record: dict) -> list[str]:
@@ -203,8 +101,8 @@ def published(dataset: str | None = None, method: str | None = None, metric: str
 def collect(runs_root: Path | str | None = None, recorded_root: Path | str | None = None) -> pd.DataFrame:
     """Every ``result*.json`` under the runs ("this run") and under ``data/results`` ("recorded"), one row each.
 
-    Columns: origin, the record's fields, its path, and its metrics. Of several evaluations of one run under one
-    protocol the newest counts.
+    Columns: origin, the record's fields, the names of what it measured, its path, and its metrics. Of several
+    evaluations of one run under one protocol the newest counts.
     """
     roots = {"recorded": recorded_root or paths.recorded_results(), "this run": runs_root or paths.runs_root()}
     rows = []
@@ -212,7 +110,8 @@ def collect(runs_root: Path | str | None = None, recorded_root: Path | str | Non
         for path in sorted(Path(root).rglob("result*.json")):
             found = read(path)
             fields = {name: found[name] for name in _COLUMNS if name in found}
-            rows.append({**found["metrics"], **fields, "origin": origin, "path": str(path)})
+            own = {"origin": origin, "measured": tuple(found["metrics"]), "path": str(path)}
+            rows.append({**found["metrics"], **fields, **own})
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_COLUMNS, *(name for row in rows for name in row)])))
     same = ["origin", "model", "dataset", "profile", "seed", "image_size", "protocol"]
     return table.sort_values("date", kind="stable").drop_duplicates(same, keep="last").sort_index(ignore_index=True)
@@ -230,15 +129,26 @@ def figures(
     """The figures behind :func:`comparison`, one row each: method, column, value, std, n, text.
 
     ``dataset`` is a name or the path of a prepared folder; ``metric`` is a name from ``data/published.json`` and
-    ``key`` its name in our records, where ``METRIC_KEYS`` does not know it; ``profile`` keeps one profile. A published
-    ± is the paper's own; ours is over the ``n`` seeds, and absent for one.
+    ``key`` its name in our records, where that is another and no column of a metric is called ``metric``; ``profile``
+    keeps one profile. A published ± is the paper's own; ours is over the ``n`` seeds, and absent for one. Runs that
+    were not measured so have no row.
     """
-    name, key = Path(dataset).resolve().name, key or METRIC_KEYS.get(metric, metric)
-    ours = collect(runs_root, recorded_root)
-    ours = ours[(ours["dataset"] == name) & (ours["profile"].isin([profile]) | (profile is None))]
-    ours = ours[ours["protocol"].str.startswith("fid") | (metric not in METRIC_KEYS)]  # an encoder has no FID
-    rows = [*_published_rows(name, metric), *(_own_rows(ours, key) if key in ours else ())]
+    known = {column.key: column for column in metric_columns().values()}
+    titled = metric_columns().get(metric)
+    key = key or (titled.key if titled else metric)
+    ours = _of(collect(runs_root, recorded_root), dataset, profile)
+    ours = ours[ours["measured"].map(lambda names: key in names).astype(bool)]
+    rows = [
+        *_published_rows(Path(dataset).resolve().name, metric),
+        *_own_rows(ours, known.get(key, Column(key, metric))),
+    ]
     return pd.DataFrame(rows, columns=["method", "column", "value", "std", "n", "text"])
+
+
+def _of(table: pd.DataFrame, dataset: str, profile: str | None) -> pd.DataFrame:
+    """The rows of one data set, a name or the path of a prepared folder, and of one profile or of all."""
+    right = table["dataset"] == Path(dataset).resolve().name
+    return table[right & (table["profile"].isin([profile]) | (profile is None))]
 
 
 def _published_rows(dataset: str, metric: str) -> Iterator[tuple]:
@@ -247,9 +157,11 @@ def _published_rows(dataset: str, metric: str) -> Iterator[tuple]:
         yield method, _published_column(found), value, std, None, _text(value, std, "{:.10g}")
 
 
-def _own_rows(table: pd.DataFrame, key: str) -> Iterator[tuple]:
+def _own_rows(table: pd.DataFrame, figure: Column) -> Iterator[tuple]:
     """One row per model and column: mean and standard deviation over the seeds."""
-    shape = "{:.4f}" if key.startswith("kid") else "{:.2f}"
+    shape, key = f"{{:.{figure.digits}f}}", figure.key
+    if table.empty:
+        return
     by = ["origin", "protocol", "profile", "image_size", "generated_count", "real_count", "model"]
     for (*made, model), values in table.astype({key: float}).groupby(by, dropna=False, sort=False)[key]:
         mean, std, n = values.mean(), values.std(), values.count()
@@ -295,13 +207,12 @@ def _joined(texts: Iterable[str]) -> str:
 
 def conditioning(dataset: str, profile: str | None = None, **roots) -> pd.DataFrame:
     """Does the caption matter? A row per evaluated run: what its captions achieve, and what is left when shuffled."""
-    ours = collect(**roots)
-    ours = ours[
-        (ours["dataset"] == Path(dataset).resolve().name) & (ours["profile"].isin([profile]) | (profile is None))
-    ]
-    ours = ours[ours["matching_score"].notna()] if "matching_score" in ours else ours.iloc[:0]
+    asked = [column for column in metric_columns().values() if column.shuffled]
+    heads = {key: title for column in asked for key, title in column.both()}
+    ours = _of(collect(**roots), dataset, profile)
+    ours = ours[ours.reindex(columns=[column.shuffled for column in asked]).notna().any(axis=1)]
     names = ours["model"] + " s" + ours["seed"].astype(str) + " (" + ours["origin"] + ", " + ours["profile"] + ")"
-    table = ours.reindex(columns=list(_CONDITIONING)).rename(columns=_CONDITIONING).set_axis(names.rename("model"))
+    table = ours.reindex(columns=list(heads)).rename(columns=heads).set_axis(names.rename("model"))
     return table.map(lambda value: _text(value, None, "{:.3f}"))
 
 

@@ -5,9 +5,34 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from t2i import aviarynet
 from t2i.data.aviary import VALUES
 from t2i.data.aviary_captions import named_attributes
-from t2i.metrics import aviarynet
+from t2i.metrics.metric import Column, Metric
+
+
+class Attributes(Metric):
+    """Accuracy of every attribute with the captions that the pictures were drawn for and with those of others; the
+    body's stands for all in tables, the notes hold the rest."""
+
+    name = "attributes"
+    needs = "a generator of drawn birds, whose attributes are known"
+    columns = (Column("body_accuracy", "body color seen", 3, "body_accuracy_shuffled", "with captions shuffled"),)
+
+    def applies(self, run) -> bool:
+        return not run.is_encoder and run.config.dataset == "aviary"
+
+    def protocol(self, evaluation) -> str:
+        return f"attributes-{aviarynet.NAME}"
+
+    def measure(self, evaluation) -> dict[str, float]:
+        right, wrong = (
+            accuracy(evaluation.generated, captions) for captions in (evaluation.captions, evaluation.shuffled_captions)
+        )
+        evaluation.notes["attributes"] = {
+            name: row | {"shuffled": wrong[name]["accuracy"]} for name, row in right.items()
+        }
+        return {"body_accuracy": right["body"]["accuracy"], "body_accuracy_shuffled": wrong["body"]["accuracy"]}
 
 
 def seen(images: Tensor) -> dict[str, Tensor]:

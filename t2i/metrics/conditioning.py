@@ -11,7 +11,27 @@ import numpy as np
 import torch
 
 from t2i.data.dataset import ImageTextDataset, rng_for
+from t2i.metrics.metric import Column, Metric
 from t2i.training.run import Run
+
+PAIRS = 500  # of unseen images, at most
+
+
+class Matching(Metric):
+    """What the last discriminator makes of right and wrong pairs of real images and captions."""
+
+    name = "matching"
+    needs = "a GAN with its discriminators"
+    columns = (Column("matching_score", "D's score of real pairs", 3, "matching_score_shuffled", "of shuffled pairs"),)
+
+    def applies(self, run: Run) -> bool:
+        return not run.is_encoder and bool(run.state["networks"]["discriminators"])  # an import may come without
+
+    def protocol(self, evaluation) -> str:
+        return f"matching-{min(PAIRS, len(evaluation.unseen))}"
+
+    def measure(self, evaluation) -> dict[str, float]:
+        return matching_scores(evaluation.run, evaluation.unseen, evaluation.seed)
 
 
 def shuffle(captions: Sequence[str], seed: int) -> list[str]:
@@ -24,7 +44,7 @@ def shuffle(captions: Sequence[str], seed: int) -> list[str]:
 
 
 @torch.inference_mode()
-def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = 500) -> dict[str, float]:
+def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = PAIRS) -> dict[str, float]:
     """What the last discriminator makes of unseen real images with their own captions, and with another image's.
 
     Returns the mean probability it gives to (real, right) and to (real, shuffled) pairs, and how often an image's right
@@ -32,11 +52,8 @@ def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = 
     """
     chosen = rng_for(seed, 0, "matching").permutation(len(unseen))[:limit]
     captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "matching captions"))]
-    discriminator, right, wrong = (
-        copy.deepcopy(run.discriminators[-1]),
-        [],
-        [],
-    )  # spectral norm moves on with every look
+    discriminator = copy.deepcopy(run.discriminators[-1])  # spectral norm moves on with every look
+    right, wrong = [], []
     dealt = shuffle(captions, seed)
     for part in np.array_split(np.arange(len(chosen)), -(-len(chosen) // 100)):
         features = discriminator.features(unseen.evaluation_images(chosen[part])[-1])

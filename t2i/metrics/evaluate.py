@@ -1,113 +1,131 @@
 """``evaluate(run)``: everything that the course measures of a run, in one record."""
 
 import time
+from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from t2i import data, device, results
+from t2i import data, device
 from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.data.images import from_uint8, to_uint8
 from t2i.errors import UserError
-from t2i.metrics import attributes, conditioning, encoders, fidelity, protocols, retrieval
-from t2i.training.image_features import Whitening, extractor, image_features
+from t2i.metrics import conditioning, protocols, r_precision, records, table
+from t2i.metrics.protocols import Protocol
 from t2i.training.run import Run
 
 
-def evaluate(run: Run, protocol: str | None = None) -> dict:
-    """Measure ``run`` on the unseen split of its data, write the record into the run folder and return it.
+def evaluate(
+    run: Run, metrics: Sequence[str] | None = None, protocol: str | None = None, *, write: bool = True
+) -> dict:
+    """Measure ``run`` on the unseen split of its data and return the record, as :func:`records.make` describes it.
 
-    Char-CNN-RNN is measured by zero-shot classification and retrieval, DAMSM by retrieval and R-precision; a generator
-    by FID, IS and KID under ``protocol`` (default: the one of its config), by R-precision where it reads words, by
-    attribute accuracy where attributes are known, and by how much of each is lost when the captions are shuffled. The
-    default protocol's record is ``result.json``, any other ``result-<protocol>.json``. Where an imported generator has
-    no image encoder, R-precision is left out with a note. Raises :class:`UserError` for an unknown protocol and for
-    missing weights.
+    ``metrics`` are names from :data:`table.METRICS`, by default all that apply to the run. ``protocol`` names how
+    pictures are compared with real ones, and how many are drawn (default: the one of the run's config). With ``write``
+    the record is kept in the run folder, as ``result.json`` for the default protocol and ``result-<protocol>.json`` for
+    any other; a record of some metrics leaves the other figures that are there as they are, and is returned with them.
+    torch's random generator is left as it was.
+
+    Raises :class:`UserError` for an unknown protocol or metric, for a metric that does not apply, for missing weights,
+    and where the figures that are there belong to another state of the run.
     """
     started = time.perf_counter()
-    config = run.config
-    index = data.load(config)
-    if run.reads_words:
-        index = index.with_words()
-    unseen = ImageTextDataset(index, "test", (config.image_size,), config.crop, config.resize, config.images_per_class)
-    name = protocol or config.evaluation_protocol
-    if run.is_encoder and name != config.evaluation_protocol:
-        problem = f"{config.model} is measured by {config.evaluation_protocol}, not by {name}"
+    default = run.config.evaluation_protocol
+    name = protocol or default
+    if run.is_encoder and name != default:
+        problem = f"{run.config.model} is measured by {default}, not by {name}"
         raise UserError(problem, "Leave --protocol out: it chooses how the pictures of a generator are measured.")
-    measure = {"char-cnn-rnn": _char_cnn_rnn, "damsm": _damsm}.get(config.model, _generator)
-    metrics, extra = measure(run, unseen, name)
-    settings = name if run.is_encoder else protocols.get(name)
-    record = results.record(config, metrics, settings, extra, seconds=round(time.perf_counter() - started, 1))
-    record["steps"] = run.state["step"]
-    file = "result.json" if name == config.evaluation_protocol else f"result-{name}.json"
-    results.write(run.directory, record, file)
+    chosen, left_out = table.choose(run, metrics)
+    evaluation = Evaluation(run, None if run.is_encoder else protocols.get(name))
+    file = run.directory / (records.NAME if name == default else f"result-{name}.json")
+    earlier = records.earlier(file, run) if write and metrics is not None else None
+
+    figures, names = {}, {}
+    with torch.random.fork_rng(devices=[]):
+        for metric in chosen:
+            figures |= metric.measure(evaluation)
+            names[metric.name] = metric.protocol(evaluation)
+    record = records.make(
+        run.config,
+        figures | evaluation.counts,
+        evaluation.protocol or name,
+        names,
+        steps=run.state["step"],
+        train_seconds=run.state.get("seconds"),
+        eval_seconds=round(time.perf_counter() - started, 1),
+        extra=evaluation.notes | left_out,
+    )
+    if write:
+        record = records.merged(earlier, record)
+        records.write(file.parent, record, file.name)
     return record
 
 
-def _generator(run: Run, unseen: ImageTextDataset, name: str) -> tuple[dict, dict]:
-    protocol, seed = protocols.get(name), run.config.seed
-    captions, numbers = test_captions(unseen, protocol.images, seed)
-    generated = run.generate(captions, seed=seed)
-    metrics = fidelity.score(generated, real_images(unseen), protocol, device.choose(run.device))
-    extra = {"shuffled_captions": "each picture is judged by the caption of another, drawn at random"}
-    order = np.array(conditioning.shuffle(range(len(captions)), seed))
-    shuffled = [captions[k] for k in order]
-    if run.state["networks"]["discriminators"]:  # an imported generator may have come without
-        metrics |= conditioning.matching_scores(run, unseen, seed)
-    if run.sees_images:
-        metrics |= _r_precision(run, generated, captions, unseen.labels[numbers], order, unseen)
-    elif run.reads_words:
-        extra["r_precision"] = f"left out: {run.directory.name} holds no image encoder to judge with"
-        mend = "Import its text encoder with --image-encoder, then the generator again."
-        tqdm.write(f"R-precision is {extra['r_precision']}. {mend}")
-    if data.DATASETS[run.config.dataset].attributes:
-        right, wrong = (attributes.accuracy(generated, given) for given in (captions, shuffled))
-        metrics |= {"body_accuracy": right["body"]["accuracy"], "body_accuracy_shuffled": wrong["body"]["accuracy"]}
-        extra["attributes"] = {
-            attribute: row | {"shuffled": wrong[attribute]["accuracy"]} for attribute, row in right.items()
-        }
-    return metrics, extra
+class Evaluation:
+    """What the metrics of one run share; each part is made once, when it is first asked for.
 
+    ``protocol`` is None for an encoder, which draws nothing. ``notes`` is what the record keeps besides figures.
+    """
 
-def _r_precision(
-    run: Run, generated: Tensor, captions: list[str], classes: np.ndarray, order: np.ndarray, unseen
-) -> dict:
-    """R-precision with the captions that the pictures were drawn for, and with those of others (in ``order``)."""
-    with device.on_device(run.image_encoder, run.device) as image:
-        codes = torch.cat([encoders.image_codes(image, from_uint8(part)) for part in generated.split(100)])
-    with device.on_device(run.encoder, run.device) as text:
-        return encoders.of_pictures(codes, captions, classes, text, unseen, run.config.seed, dealt=order)
+    def __init__(self, run: Run, protocol: Protocol | None = None):
+        self.run, self.protocol, self.seed = run, protocol, run.config.seed
+        self.notes: dict = {}
 
+    @cached_property
+    def unseen(self) -> ImageTextDataset:
+        """The unseen split, as the run's config prepares images."""
+        index = data.load(self.run.config)
+        index = index.with_words() if self.run.reads_words else index
+        return ImageTextDataset.from_config(self.run.config, index, "test")
 
-def _char_cnn_rnn(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
-    kind = run.state["extras"]["image_features"]
-    images = image_features(unseen, extractor(kind), torch.device(device.choose(run.device)))
-    if weights := run.state["networks"]["image"]:
-        whitening = Whitening(images.shape[1], run.config.embedding_size)
-        whitening.load_state_dict(weights)
-        images = whitening(images)
-    texts = run.encode([caption for example in unseen.examples for caption in example.captions])
-    text_labels = np.repeat(unseen.labels, [len(example.captions) for example in unseen.examples])
-    metrics = {
-        "zero_shot_accuracy": retrieval.zero_shot_accuracy(images, unseen.labels, texts, text_labels),
-        "retrieval_ap50": retrieval.average_precision_at(50, images, unseen.labels, texts, text_labels),
-        "chance": 1 / (int(unseen.labels.max()) + 1),
-        "real_count": len(unseen),
-    }
-    return metrics, {"image_features": kind}
+    @cached_property
+    def _asked(self) -> tuple[list[str], np.ndarray]:
+        return test_captions(self.unseen, self.protocol.images, self.seed)
 
+    @property
+    def captions(self) -> list[str]:
+        """What the pictures are drawn for: as many captions of unseen images as the protocol has pictures."""
+        return self._asked[0]
 
-def _damsm(run: Run, unseen: ImageTextDataset, _: str) -> tuple[dict, dict]:
-    seed, trials = run.config.seed, run.config.trials
-    with (
-        device.on_device(run.encoder, run.device) as text,
-        device.on_device(run.image_encoder, run.device) as image,
-    ):
-        metrics = encoders.retrieval(text, image, unseen, seed)
-        metrics |= encoders.real_r_precision(text, image, unseen, seed, trials)
-    return metrics | {"real_count": len(unseen)}, {"trunk": run.config.trunk}
+    @property
+    def numbers(self) -> np.ndarray:
+        """The images in ``unseen`` that the captions belong to: (N,)."""
+        return self._asked[1]
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """A deal of the captions in which none stays in its place: picture k gets caption ``order[k]``, (N,)."""
+        self.notes["shuffled_captions"] = "each picture is judged by the caption of another, drawn at random"
+        return np.array(conditioning.shuffle(range(len(self.captions)), self.seed))
+
+    @property
+    def shuffled_captions(self) -> list[str]:
+        return [self.captions[k] for k in self.order]
+
+    @cached_property
+    def generated(self) -> Tensor:
+        """A picture for each caption: uint8 (N, 3, s, s)."""
+        return self.run.generate(self.captions, seed=self.seed)
+
+    @cached_property
+    def real(self) -> Tensor:
+        """The middle crops of all unseen images: uint8 (M, 3, s, s)."""
+        return real_images(self.unseen)
+
+    @cached_property
+    def codes(self) -> Tensor:
+        """What DAMSM's image encoder makes of the generated pictures: (N, 256)."""
+        with device.on_device(self.run.image_encoder, self.run.device) as image:
+            parts = self.generated.split(100)
+            return torch.cat([r_precision.image_codes(image, from_uint8(part)) for part in parts])
+
+    @property
+    def counts(self) -> dict[str, int | None]:
+        """How many pictures were drawn (None: none were), and how many unseen images there are."""
+        generated = len(self.generated) if "generated" in vars(self) else None
+        return {"generated_count": generated, "real_count": len(self.unseen)}
 
 
 def test_captions(unseen: ImageTextDataset, count: int, seed: int) -> tuple[list[str], np.ndarray]:

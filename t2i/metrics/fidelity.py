@@ -8,9 +8,11 @@ import torch_fidelity
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from t2i import device as devices
 from t2i import paths
 from t2i.errors import UserError
 from t2i.metrics import extractors, protocols
+from t2i.metrics.metric import Column, Metric
 from t2i.metrics.protocols import Protocol
 
 _FOUND = {
@@ -20,6 +22,20 @@ _FOUND = {
     "kid_mean": torch_fidelity.KEY_METRIC_KID_MEAN,
     "kid_std": torch_fidelity.KEY_METRIC_KID_STD,
 }
+
+
+class Fidelity(Metric):
+    """FID, IS and KID under the protocol that the evaluation was asked for."""
+
+    name = "fidelity"
+    columns = (Column("fid", "FID"), Column("is_mean", "IS"), Column("kid_mean", "KID", 4))
+
+    def protocol(self, evaluation) -> str:
+        return evaluation.protocol.name
+
+    def measure(self, evaluation) -> dict[str, float | int | None]:
+        place = devices.choose(evaluation.run.device)
+        return score(evaluation.generated, evaluation.real, evaluation.protocol, place)
 
 
 class _Images(Dataset):
@@ -50,7 +66,8 @@ def score(
     Both inputs are uint8 images: a tensor (N, 3, H, W), or a dataset of images (3, H, W). ``cache_name`` keeps the real
     images' features under that name and their count; ``weights`` is a weights file of the extractor. ``is_mean`` and
     ``is_std`` are None where the protocol has no IS. Raises :class:`UserError` where the number of generated images is
-    not the protocol's, where there are fewer than two real ones, and where weights are missing.
+    not the protocol's, where there are fewer than two real ones, and where weights are missing. torch's random
+    generator is left as it was.
     """
     protocol = protocols.get(protocol) if isinstance(protocol, str) else protocol
     generated, real = _dataset(generated, "generated"), _dataset(real, "real")
@@ -60,7 +77,10 @@ def score(
     extractors.register()
     device = torch.device(device)
     subset = min(protocol.kid_subset_size, len(generated), len(real))
-    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+    with (
+        torch.random.fork_rng(devices=[]),  # a data loader draws from the global generator whenever it is iterated
+        torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext(),
+    ):
         found = torch_fidelity.calculate_metrics(
             input1=generated,
             input2=real,

@@ -15,8 +15,9 @@ from t2i.errors import check_name
 class Protocol:
     """How generated images are scored against real ones.
 
-    ``images`` is the number of generated images; the real ones are all of ``split``. ``fid_layer`` serves FID and KID;
-    ``isc_layer`` is None where an extractor was never used for an IS. ``seed`` shuffles for IS and draws KID's subsets.
+    ``images`` is the number of generated images; the real ones are all of the unseen split. ``fid_layer`` serves FID
+    and KID; ``isc_layer`` is None where an extractor was never used for an IS. ``seed`` shuffles for IS and draws KID's
+    subsets.
     """
 
     name: str
@@ -26,23 +27,25 @@ class Protocol:
     isc_layer: str | None
     isc_splits: int
     kid_subset_size: int
-    resize: str
-    split: str = "test"
     seed: int = 2020
 
 
 _EXTRACTORS = {
-    "aviarynet1": {"fid_layer": "pool", "isc_layer": "body", "resize": "64, bilinear with antialiasing"},
-    "inception-tf": {"fid_layer": "2048", "isc_layer": "logits_unbiased", "resize": "299, bilinear as in TensorFlow 1"},
-    "inception-legacy": {"fid_layer": "2048", "isc_layer": None, "resize": "299, bilinear by Pillow"},
+    "aviarynet1": {"fid_layer": "pool", "isc_layer": "body"},
+    "inception-tf": {"fid_layer": "2048", "isc_layer": "logits_unbiased"},
+    "inception-legacy": {"fid_layer": "2048", "isc_layer": None},
 }
 
 
+def short(count: int) -> str:
+    """A count as the names of protocols have it: 200, 2k, 30k."""
+    return str(count) if count % 1000 else f"{count // 1000}k"
+
+
 def _protocol(images: int, extractor: str) -> Protocol:
-    count = f"{images // 1000}k" if images >= 1000 else str(images)
     few = images < 1000
     return Protocol(
-        name=f"fid{count}-{extractor}",
+        name=f"fid{short(images)}-{extractor}",
         extractor=extractor,
         images=images,
         isc_splits=2 if few else 10,  # ten splits of 20 images would say little about nine colours

@@ -9,17 +9,70 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2i.data.dataset import of_other_classes, rng_for
+from t2i import device
+from t2i.data.dataset import ImageTextDataset, of_other_classes, rng_for
+from t2i.errors import UserError
+from t2i.galleries import TIE
+from t2i.metrics.metric import Column, Metric
+from t2i.metrics.protocols import short
+from t2i.text.encode import encode
 
 NEGATIVES = 99
 FOLDS = 10
-TIE = 1e-6  # cosines nearer than this are equal: the same caption, read in another batch, differs by its rounding
 
 
-class RPrecision(NamedTuple):
+class RPrecision(Metric):
+    """R-precision of generated pictures, with their captions and with those of others."""
+
+    name = "r_precision"
+    needs = "a generator that reads words"
+    columns = (Column("r_precision", "R-precision", 3, "r_precision_shuffled", "shuffled"),)
+
+    def applies(self, run) -> bool:
+        return not run.is_encoder and run.reads_words
+
+    def missing(self, run) -> UserError | None:
+        if run.sees_images:
+            return None
+        mend = "Import its text encoder with --image-encoder, then the generator again."
+        return UserError(f"{run.directory.name} holds no image encoder to judge with", mend)
+
+    def protocol(self, evaluation) -> str:
+        return f"r-precision-{short(len(evaluation.captions))}"
+
+    def measure(self, evaluation) -> dict[str, float]:
+        run, classes = evaluation.run, evaluation.unseen.labels[evaluation.numbers]
+        with device.on_device(run.encoder, run.device) as text:
+            asked = evaluation.codes, evaluation.captions, classes
+            return of_pictures(*asked, text, evaluation.unseen, evaluation.seed, dealt=evaluation.order)
+
+
+class RealRPrecision(Metric):
+    """R-precision of real images by the DAMSM that is measured: what no generator should be expected to pass."""
+
+    name = "real_r_precision"
+    needs = "a damsm"
+    columns = RPrecision.columns
+
+    def applies(self, run) -> bool:
+        return run.is_encoder and run.reads_words
+
+    def protocol(self, evaluation) -> str:
+        return f"r-precision-{short(evaluation.run.config.trials)}"
+
+    def measure(self, evaluation) -> dict[str, float]:
+        run = evaluation.run
+        with (
+            device.on_device(run.encoder, run.device) as text,
+            device.on_device(run.image_encoder, run.device) as image,
+        ):
+            return real_r_precision(text, image, evaluation.unseen, evaluation.seed, run.config.trials)
+
+
+class Share(NamedTuple):
     """Mean and standard deviation over the folds, as shares of 1; chance is 0.01."""
 
     mean: float
@@ -49,7 +102,7 @@ def negatives(classes: np.ndarray, pool_classes: np.ndarray, rng: np.random.Gene
     return of_other_classes(pool_classes, np.repeat(classes, NEGATIVES), rng).reshape(-1, NEGATIVES)
 
 
-def fold(hits: Tensor, seed: int, rule: str = "all") -> RPrecision:
+def fold(hits: Tensor, seed: int, rule: str = "all") -> Share:
     """Shuffle the trials into ten folds, and give mean and standard deviation of the folds' means.
 
     ``rule`` "all" uses every trial. "published" is DM-GAN's: it takes the slice [3000i : 3000(i + 1) − 1] for a fold,
@@ -62,4 +115,52 @@ def fold(hits: Tensor, seed: int, rule: str = "all") -> RPrecision:
     else:
         folds = np.array_split(order, FOLDS)
     means = [hits[part].double().mean() for part in folds]
-    return RPrecision(float(np.mean(means)), float(np.std(means)))
+    return Share(float(np.mean(means)), float(np.std(means)))
+
+
+@torch.no_grad()
+def image_codes(image: nn.Module, pictures: Tensor, batch_size: int = 100) -> Tensor:
+    """The codes of pictures (N, 3, s, s) in [-1, 1], by an image encoder wherever it is: (N, 256), on the CPU."""
+    place = next(image.parameters()).device
+    return torch.cat([image(part.to(place)).code.cpu() for part in pictures.split(batch_size)])
+
+
+def real_r_precision(text: nn.Module, image: nn.Module, data: ImageTextDataset, seed: int, trials: int) -> dict:
+    """R-precision of the real images of ``data`` with their own captions, by both fold rules."""
+    pictures = torch.arange(len(data)).split(100)
+    codes = torch.cat([image_codes(image, data.evaluation_images(part.tolist())[-1]) for part in pictures])
+    numbers = np.arange(trials) % len(data)
+    captions = [caption for (caption,) in data.captions(numbers, rng_for(seed, 0, "r-precision captions"))]
+    return of_pictures(codes[numbers], captions, data.labels[numbers], text, data, seed)
+
+
+def of_pictures(
+    codes: Tensor,
+    captions: list[str],
+    classes: np.ndarray,
+    text: nn.Module,
+    data: ImageTextDataset,
+    seed: int,
+    dealt: np.ndarray | None = None,
+) -> dict:
+    """R-precision of pictures with ``codes`` (N, 256), drawn for ``captions`` (N) of ``classes`` (N,).
+
+    The other captions are drawn from all those of ``data``. With ``dealt`` (N,), there is also an
+    ``r_precision_shuffled``, for which picture k is judged by caption ``dealt[k]``.
+    """
+    pool = [caption for example in data.examples for caption in example.captions]
+    pool_classes = np.repeat(data.labels, [len(example.captions) for example in data.examples])
+    sentences = encode(text, captions + pool)
+    own, others = sentences.split([len(captions), len(pool)])
+    right = hits(codes, own, classes, others, pool_classes, seed)
+    found = {rule: fold(right, seed, rule) for rule in ("all", "published")}
+    metrics = {
+        "r_precision": found["all"].mean,
+        "r_precision_std": found["all"].std,
+        "r_precision_published_folds": found["published"].mean,
+        "r_precision_published_folds_std": found["published"].std,
+    }
+    if dealt is not None:
+        right = hits(codes, own[dealt], classes[dealt], others, pool_classes, seed)
+        metrics["r_precision_shuffled"] = fold(right, seed).mean
+    return metrics

@@ -1,8 +1,80 @@
-"""How well a text encoder's space fits images of classes that it never saw (Reed et al., CVPR 2016, section 5)."""
+"""How well an encoder's space fits images of classes that it never saw: zero-shot classification and retrieval of a
+class (Reed et al., CVPR 2016, section 5), and DAMSM's retrieval of single images and captions in galleries."""
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from t2i import device, galleries
+from t2i.metrics.metric import Column, Metric
+from t2i.training.image_features import Whitening, extractor, image_features
+
+
+class ZeroShot(Metric):
+    """Char-CNN-RNN's: zero-shot accuracy and AP@50 on unseen classes."""
+
+    name = "zero_shot"
+    needs = "a char-cnn-rnn"
+    columns = (Column("zero_shot_accuracy", "zero-shot accuracy", 3), Column("retrieval_ap50", "AP@50", 3))
+
+    def applies(self, run) -> bool:
+        return run.is_encoder and not run.reads_words
+
+    def protocol(self, evaluation) -> str:
+        return f"zero-shot-{_classes(evaluation.unseen.labels)}"
+
+    def measure(self, evaluation) -> dict[str, float]:
+        run, unseen = evaluation.run, evaluation.unseen
+        images = image_vectors(run, unseen)
+        texts = run.encode([caption for example in unseen.examples for caption in example.captions])
+        text_labels = np.repeat(unseen.labels, [len(example.captions) for example in unseen.examples])
+        evaluation.notes["image_features"] = run.state["extras"]["image_features"]
+        return {
+            "zero_shot_accuracy": zero_shot_accuracy(images, unseen.labels, texts, text_labels),
+            "retrieval_ap50": average_precision_at(50, images, unseen.labels, texts, text_labels),
+            "chance": 1 / _classes(unseen.labels),
+        }
+
+
+class Galleries(Metric):
+    """DAMSM's: recall@1, 5 and 10 in galleries of 100 unseen images."""
+
+    name = "retrieval"
+    needs = "a damsm"
+    columns = (
+        Column("captions_recall_at_1", "recall@1 of captions", 3),
+        Column("images_recall_at_1", "recall@1 of images", 3),
+    )
+
+    def applies(self, run) -> bool:
+        return run.is_encoder and run.reads_words
+
+    def protocol(self, evaluation) -> str:
+        return f"recall-{min(galleries.SIZE, len(evaluation.unseen))}"
+
+    def measure(self, evaluation) -> dict[str, float]:
+        run = evaluation.run
+        evaluation.notes["trunk"] = run.config.trunk
+        with (
+            device.on_device(run.encoder, run.device) as text,
+            device.on_device(run.image_encoder, run.device) as image,
+        ):
+            return galleries.recall(text, image, evaluation.unseen, evaluation.seed)
+
+
+def image_vectors(run, unseen) -> Tensor:
+    """The images of ``unseen`` in the space of a Char-CNN-RNN's captions: (N, D)."""
+    embed = extractor(run.state["extras"]["image_features"])
+    images = image_features(unseen, embed, torch.device(device.choose(run.device)))
+    if weights := run.state["networks"]["image"]:
+        whitening = Whitening(images.shape[1], run.config.embedding_size)
+        whitening.load_state_dict(weights)
+        images = whitening(images)
+    return images
+
+
+def _classes(labels: np.ndarray) -> int:
+    return int(labels.max()) + 1
 
 
 def class_means(vectors: Tensor, labels: np.ndarray) -> Tensor:

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from t2i import data, losses
+from t2i import data, galleries, losses
 from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for
-from t2i.metrics import encoders
 from t2i.text import ImageFeatures
 from t2i.text.damsm import ImageEncoder, TextEncoder, initialise
 from t2i.training.recipe import Recipe
@@ -109,7 +108,7 @@ class Damsm(Recipe):
         if self.unseen is None:
             return {}
         pair = [self.networks[name].eval() for name in ("encoder", "image")]
-        found = encoders.retrieval(*pair, self.unseen, self.config.seed, words=False)
+        found = galleries.recall(*pair, self.unseen, self.config.seed, words=False)
         for network in pair:
             network.train()
         return {f"unseen_{name}_recall": found[f"{name}_recall_at_1"] for name in ("captions", "images")}

@@ -8,9 +8,9 @@ from torchvision.models import GoogLeNet_Weights
 from torchvision.models import googlenet as torchvision_googlenet
 from tqdm.auto import tqdm
 
+from t2i import aviarynet
 from t2i.config import CharCnnRnnConfig
 from t2i.errors import UserError
-from t2i.metrics import aviarynet
 
 GOOGLENET_FILE = "googlenet-1378be20.pth"
 # The length of a small extractor's vectors: short ones make text vectors with entries of order one, like the noise that

@@ -6,8 +6,8 @@ from tqdm.auto import tqdm
 
 from t2i.config import DamsmConfig
 from t2i.errors import UserError
-from t2i.metrics.extractors import legacy_weights
 from t2i.text import trunks
+from t2i.weights import legacy_weights
 
 
 def backbone(config: DamsmConfig) -> dict:

@@ -1,12 +1,37 @@
-"""The order of the rooms (CONTRIBUTING.md): what reads text and what draws pictures knows nothing of data sets."""
+"""The order of the rooms (CONTRIBUTING.md): imports point one way, and an import changes nothing elsewhere."""
 
 import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from t2i import paths
 
-FILES = sorted(file for room in ("text", "models") for file in (paths.checkout() / "t2i" / room).glob("*.py"))
+PACKAGE = paths.checkout() / "t2i"
+# A room may import what stands in the rows above it, never its own row or one below.
+ORDER = (
+    {"errors"},
+    {"paths"},
+    {"config", "device", "checkpoint", "log", "provenance", "weights"},
+    {"data", "text"},
+    {"aviarynet", "losses", "pickles", "official_names"},
+    {"models", "galleries"},
+    {"training"},
+    {"metrics"},
+    {"results", "plots"},
+    {"notebook", "official", "panel", "course", "doctor"},
+    {"recording", "released"},
+    {"__init__", "__main__"},
+)
+ROW = {room: number for number, rooms in enumerate(ORDER) for room in rooms}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported(node: ast.AST) -> set[str]:
@@ -23,7 +48,47 @@ def imported(node: ast.AST) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def rooms_of(file: Path) -> set[str]:
+    """The rooms of the package that ``file`` imports, its own left out."""
+    parts = (name.split(".") for name in imported(ast.parse(file.read_text(encoding="utf-8"))))
+    return {part[1] for part in parts if part[0] == "t2i" and part[1] in ROW} - {room_of(file)}
+
+
+def test_every_room_has_its_place():
+    assert {room_of(file) for file in FILES} <= ROW.keys()
+    assert sum(map(len, ORDER)) == len(ROW)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE).with_suffix("")))
+def test_imports_point_one_way(file):
+    below = {room for room in rooms_of(file) if ROW[room] >= ROW[room_of(file)]}
+    assert not below, f"{room_of(file)} may not know {', '.join(sorted(below))}"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if room_of(f) in ("text", "models")], ids=lambda file: file.stem)
 def test_text_and_models_never_import_data(file):
-    seen = imported(ast.parse(file.read_text(encoding="utf-8")))
-    assert {name for name in seen if f"{name}.".startswith("t2i.data.")} == set()
+    assert "data" not in rooms_of(file)
+
+
+def printed(program: str):
+    """What a fresh Python prints, as JSON."""
+    return json.loads(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    )
+
+
+@pytest.mark.parametrize("module", ["t2i.plots", "t2i.training"])
+def test_an_import_loads_nothing_that_it_does_not_need(module):
+    loaded = printed(f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))")
+    unneeded = {"seaborn", "matplotlib", "torch_fidelity", "IPython", "ipywidgets"}
+    assert module in loaded and unneeded & set(loaded) == set()
+
+
+def test_an_import_changes_no_setting_of_matplotlib():
+    changed = printed("""
+import json, matplotlib
+before = dict(matplotlib.rcParams)
+import t2i.training, t2i.plots, t2i.notebook, t2i.panel
+print(json.dumps([name for name, value in matplotlib.rcParams.items() if before[name] != value]))
+""")
+    assert changed == []

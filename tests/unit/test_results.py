@@ -1,19 +1,18 @@
-import json
 import math
-import subprocess
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from t2i import config, paths, results
 from t2i.errors import UserError
-from t2i.metrics import protocols
+from t2i.metrics import protocols, records
+from t2i.metrics.metric import Column, Metric
+from t2i.metrics.table import METRICS, columns
+from t2i.provenance import commit
 
 
 @pytest.fixture(autouse=True)
@@ -27,57 +26,13 @@ def roots(tmp_path, monkeypatch):
 def make(fid=50.0, model="gan-cls", dataset="aviary", profile="cpu", seed=0, protocol="fid2k-aviarynet1", **more):
     settings = config.load(model, dataset, profile, seed=seed, **more)
     metrics = {"fid": fid, "is_mean": 4.0, "generated_count": 2000, "real_count": 400}
-    return results.record(settings, metrics, protocol, seconds=1.5)
+    return records.make(settings, metrics, protocol, eval_seconds=1.5)
 
 
 def put(root, found, name="result.json"):
-    return results.write(
+    return records.write(
         root / f"{found['model']}-{found['profile']}-s{found['seed']}-{found['protocol']}", found, name
     )
-
-
-# --- one record
-
-
-def test_a_record_says_how_its_numbers_came_about(roots):
-    settings = config.load("gan-cls", "aviary", "cpu", seed=7)
-    metrics = {
-        "fid": torch.tensor(12.5),
-        "kid_mean": np.float64(0.25),
-        "is_mean": None,
-        "accuracy": math.nan,
-        "generated_count": 2000,
-        "real_count": 400,
-    }
-    found = results.record(settings, metrics, protocols.get("fid2k-aviarynet1"), {"note": "x"}, seconds=3.0)
-    assert found["metrics"] == {"fid": 12.5, "kid_mean": 0.25, "is_mean": None, "accuracy": None}
-    assert (found["generated_count"], found["real_count"]) == (2000, 400)
-    assert (found["model"], found["dataset"], found["profile"], found["seed"]) == ("gan-cls", "aviary", "cpu", 7)
-    assert found["protocol"] == "fid2k-aviarynet1"
-    assert found["protocol_settings"]["extractor"] == "aviarynet1" and found["protocol_settings"]["images"] == 2000
-    assert found["fingerprint"] == settings.fingerprint()
-    assert found["hardware"]["torch"] == torch.__version__ and found["hardware"]["device"]
-    assert found["hardware"]["threads"] == torch.get_num_threads()
-    assert results.read(results.write(roots / "run", found)) == found
-    json.loads((roots / "run" / "result.json").read_text(), parse_constant=pytest.fail)  # no NaN, which is no JSON
-
-
-def test_a_protocol_outside_the_registry_keeps_its_name():
-    found = results.record(config.load("char-cnn-rnn"), {"zero_shot_top1_%": 40.0}, "zero-shot")
-    assert (found["protocol"], found["protocol_settings"], found["generated_count"]) == ("zero-shot", None, None)
-
-
-def test_a_folder_is_recorded_by_its_name(roots):
-    (roots / "my-cats").mkdir()
-    settings = config.load("gan-cls", str(roots / "my-cats"), "cpu")
-    found = results.record(settings, {"fid": 3.0}, "fid2k-aviarynet1")
-    assert found["dataset"] == "my-cats"
-    results.write(paths.runs_root() / "a", found)
-    assert len(results.comparison(str(roots / "my-cats"))) == 1
-
-
-def test_the_device_is_named():
-    assert results.hardware("cpu")["device"] not in ("", "cpu", "auto")
 
 
 @pytest.mark.parametrize(
@@ -92,58 +47,19 @@ def test_a_broken_file_is_named_with_its_mend(roots, content, sentence):
     path = roots / "runs" / "broken" / "result.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content.encode(errors="surrogateescape"))
-    for reading in (lambda: results.read(path), results.collect, lambda: results.comparison("aviary")):
+    for reading in (lambda: records.read(path), results.collect, lambda: results.comparison("aviary")):
         with pytest.raises(UserError, match=sentence) as caught:
             reading()
         assert str(path) in str(caught.value) and f"evaluate --run {path.parent}" in str(caught.value)
 
 
-@pytest.mark.parametrize(("field", "value"), [("seed", "0"), ("seed", True), ("protocol", None), ("metrics", [])])
-def test_a_field_of_the_wrong_kind_is_named(roots, field, value):
-    path = results.write(roots / "run", make() | {field: value})
-    with pytest.raises(UserError, match=rf"is not a result: {field} "):
-        results.read(path)
-
-
-def test_a_metric_that_is_no_number_is_named(roots):
-    path = put(roots, make() | {"metrics": {"fid": "12"}})
-    with pytest.raises(UserError, match=r"metrics\.fid"):
-        results.read(path)
-
-
-def test_a_missing_file_says_how_to_make_it(roots):
-    with pytest.raises(UserError, match=r"result\.json does not exist\. .*python -m t2i evaluate"):
-        results.read(roots / "result.json")
-
-
-# --- the commit
-
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True)
-
-
-def test_the_commit_is_that_of_the_package(tmp_path, monkeypatch):
-    house = tmp_path.resolve() / "house"
-    (house / "t2i").mkdir(parents=True)
-    (house / "t2i" / "a.py").write_text("1")
-    monkeypatch.setattr(paths, "checkout", lambda: house)
-    assert results.commit() == "unknown"
-    git(house, "init")
-    git(house, "add", ".")
-    git(house, "commit", "-m", "one")
-    head = results.commit()
-    assert len(head) == 40
-    (house / "lesson.ipynb").write_text("run")  # an executed notebook does not change what computes the numbers
-    assert results.commit() == head
-    (house / "t2i" / "a.py").write_text("2")
-    assert results.commit() == head + "+dirty"
-    monkeypatch.setattr(paths, "checkout", lambda: house / "t2i")  # as in an environment inside another repository
-    assert results.commit() == "unknown"
-
-
-# --- tables
+def test_a_folder_is_recorded_by_its_name(roots):
+    (roots / "my-cats").mkdir()
+    settings = config.load("gan-cls", str(roots / "my-cats"), "cpu")
+    found = records.make(settings, {"fid": 3.0}, "fid2k-aviarynet1")
+    assert found["dataset"] == "my-cats"
+    records.write(paths.runs_root() / "a", found)
+    assert len(results.comparison(str(roots / "my-cats"))) == 1
 
 
 def test_collect_tells_runs_from_recorded_ones_and_keeps_the_newest(roots):
@@ -153,7 +69,7 @@ def test_collect_tells_runs_from_recorded_ones_and_keeps_the_newest(roots):
     table = results.collect()
     assert list(table["origin"]) == ["recorded", "this run"]
     assert list(table["fid"]) == [45.0, 40.0]
-    assert set(table["commit"]) == {results.commit()}
+    assert set(table["commit"]) == {commit()}
 
 
 def test_without_results_the_tables_are_empty():
@@ -205,6 +121,45 @@ def test_a_metric_of_our_own_is_compared_by_its_key(roots):
     assert results.comparison("aviary", "Accuracy", key="attribute_accuracy").to_numpy().tolist() == [["0.75"]]
 
 
+def test_a_run_that_was_not_measured_so_has_no_row(roots):
+    """An encoder has no FID; a FID that is no number is still a FID, and stays."""
+    put(roots / "runs", make(math.nan))
+    put(roots / "runs", make(model="damsm", protocol="r-precision") | {"metrics": {"r_precision": 0.5}})
+    assert list(results.figures("aviary", "FID")["method"].unique()) == ["GAN-CLS"]
+    (row,) = results.figures("aviary", "R-precision").itertuples()
+    assert (row.method, row.text) == ("damsm", "0.500")
+
+
+class Sharpness(Metric):
+    """A metric that someone adds."""
+
+    name = "sharpness"
+    columns = (Column("sharpness", "Sharpness", 1, "sharpness_shuffled"),)
+
+
+def test_the_entry_of_a_metric_says_how_tables_show_it(roots, monkeypatch):
+    monkeypatch.setitem(METRICS, "sharpness", Sharpness())
+    figures = {"sharpness": 0.25, "sharpness_shuffled": 0.125, "matching_score": None}
+    put(roots / "runs", make() | {"metrics": figures})
+    assert results.comparison("aviary", "Sharpness").to_numpy().tolist() == [["0.2"]]
+    table = results.conditioning("aviary")
+    assert list(table.index) == ["gan-cls s0 (this run, cpu)"]
+    assert table.at[table.index[0], "Sharpness"] == "0.250"
+    assert table.at[table.index[0], "Sharpness, shuffled"] == "0.125"
+    assert table.at[table.index[0], "D's score of real pairs"] == results.EMPTY
+
+
+def test_a_title_means_one_figure():
+    every = [column for metric in METRICS.values() for column in metric.columns]
+    assert all(columns()[column.title] == column for column in every)
+    assert {"FID": "fid", "IS": "is_mean", "KID": "kid_mean"}.items() <= {c.title: c.key for c in every}.items()
+
+
+def test_encoders_are_not_asked_whether_the_caption_matters(roots):
+    put(roots / "runs", make(model="damsm", protocol="r-precision") | {"metrics": {"r_precision": 0.5}})
+    assert results.conditioning("aviary").empty
+
+
 WAYS = st.tuples(
     st.sampled_from(["recorded", "this run"]),
     st.sampled_from([*protocols.PROTOCOLS, "zero-shot", "fid2k-aviarynet2"]),
@@ -224,7 +179,7 @@ def test_figures_made_in_different_ways_never_share_a_column(runs):
     with tempfile.TemporaryDirectory() as folder:
         for index, ((origin, *way), model, seed) in enumerate(runs):
             metrics = {"metrics": {"fid": ways[origin, *way]}, "model": model, "seed": seed}
-            results.write(Path(folder, origin, str(index)), some | dict(zip(names, way, strict=True)) | metrics)
+            records.write(Path(folder, origin, str(index)), some | dict(zip(names, way, strict=True)) | metrics)
         table = results.figures("cub", runs_root=Path(folder, "this run"), recorded_root=Path(folder, "recorded"))
     ours = table[~table["column"].str.startswith("published")]
     assert (ours.groupby("column")["value"].nunique() == 1).all()  # every way has a value of its own

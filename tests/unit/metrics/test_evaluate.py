@@ -1,14 +1,178 @@
-"""The record of a generator that was trained with DAMSM: what is in it, and what is left out."""
+"""The record of a run: what is in it, what is left out, and what measuring leaves alone."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pytest
+import torch
 
 from t2i import checkpoint
 from t2i.__main__ import main
-from t2i.metrics import encoders
-from t2i.metrics.evaluate import evaluate
-from t2i.training import fit
+from t2i.errors import UserError
+from t2i.metrics import r_precision, records
+from t2i.metrics.evaluate import Evaluation, evaluate
+from t2i.metrics.metric import Metric
+from t2i.metrics.protocols import PROTOCOLS
+from t2i.metrics.table import METRICS
+from t2i.training import Run, fit
+
+WAYS = "captions", "images", "words_captions", "words_images"
+
+
+def test_a_run_is_measured_into_its_folder(damsm_folder):
+    run = Run.load(damsm_folder)
+    record = evaluate(run)
+    assert record == json.loads((damsm_folder / "result.json").read_text())
+    names = {f"{way}_recall_at_{k}" for way in WAYS for k in (1, 5, 10)}
+    names |= {f"r_precision{folds}{std}" for folds in ("", "_published_folds") for std in ("", "_std")}
+    assert record["metrics"].keys() == names | {"chance"} and record["metrics"]["chance"] == pytest.approx(1 / 30)
+    assert record["protocol"] == "r-precision" and record["extra"] == {"trunk": "small"}
+    assert record["protocols"] == {"retrieval": "recall-30", "real_r_precision": "r-precision-50"}
+    assert record["real_count"] == 30 and record["steps"] == 2
+    assert evaluate(run)["metrics"] == record["metrics"]
+
+
+def test_half_a_pair_cannot_be_measured(damsm_folder):
+    for name, sentence in (("encoder", "holds no text encoder"), ("image", "holds no image encoder")):
+        run = Run.load(damsm_folder)
+        run.state["networks"][name] = {}
+        with pytest.raises(UserError, match=sentence):
+            evaluate(run)
+
+
+# --- a part of it
+
+
+@pytest.fixture(scope="module")
+def gan_folder(little_aviary, encoder_folder, tmp_path_factory):
+    """A GAN of two steps, to be read only."""
+    from t2i import config as configs
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("T2I_RUNS", str(tmp_path_factory.mktemp("gan")))
+        small = dict(steps=2, batch_size=8, generator_width=8, discriminator_width=8)
+        given = dict(root=str(little_aviary), text_encoder=str(encoder_folder))
+        return fit(configs.load("gan-cls", "aviary", "smoke", **small, **given)).directory
+
+
+@pytest.fixture
+def gan(gan_folder, tmp_path):
+    """The same run in a folder of the test's own."""
+    run = Run.load(gan_folder)
+    return Run(run.config, run.state, tmp_path / "run")
+
+
+def test_without_write_the_folder_is_left_alone(gan):
+    record = evaluate(gan, ["matching"], write=False)
+    assert set(record["protocols"]) == {"matching"} and not gan.directory.exists()
+
+
+def test_every_metric_names_its_protocol(gan):
+    record = evaluate(gan)
+    assert record["protocols"] == {
+        "fidelity": "fid200-aviarynet1",
+        "attributes": "attributes-aviarynet1",
+        "matching": "matching-30",
+    }
+    assert (record["generated_count"], record["real_count"]) == (200, 30)
+    assert record["train_seconds"] == gan.state.get("seconds") and record["eval_seconds"] > 0
+    assert "seconds" not in record
+
+
+def test_a_part_draws_no_pictures_that_it_does_not_need(gan, monkeypatch):
+    monkeypatch.setattr(gan, "generate", pytest.fail)
+    record = evaluate(gan, ["matching"], write=False)
+    assert record["generated_count"] is None and record["real_count"] == 30
+
+
+def test_the_pictures_are_drawn_once_for_all_metrics(gan, monkeypatch):
+    drawn, generate = [], gan.generate
+    monkeypatch.setattr(gan, "generate", lambda *given, **more: drawn.append(given) or generate(*given, **more))
+    evaluate(gan, write=False)
+    assert len(drawn) == 1
+
+
+def test_a_part_joins_the_figures_that_are_there(gan):
+    whole = evaluate(gan)
+    broken = whole | {"metrics": whole["metrics"] | {"matching_score": 0.0, "fid": 1.5}}
+    records.write(gan.directory, broken)
+    joined = evaluate(gan, ["matching"])
+    assert joined == records.read(gan.directory / "result.json")
+    assert joined["metrics"] == whole["metrics"] | {"fid": 1.5} and joined["protocols"] == whole["protocols"]
+    assert joined["extra"] == whole["extra"] and joined["generated_count"] == 200
+
+
+def test_a_part_does_not_join_figures_of_another_state(gan):
+    evaluate(gan, ["matching"])
+    before = (gan.directory / "result.json").read_bytes()
+    later = Run(gan.config, gan.state | {"step": 3}, gan.directory)
+    with pytest.raises(UserError, match=r"cannot join \(steps 2 there and 3 now\)\. Measure all again"):
+        evaluate(later, ["attributes"])
+    assert (gan.directory / "result.json").read_bytes() == before
+    assert evaluate(later)["steps"] == 3  # a whole measurement replaces the record
+
+
+def test_another_protocol_has_a_file_of_its_own(gan, monkeypatch):
+    few = replace(PROTOCOLS["fid200-aviarynet1"], name="fid100-aviarynet1", images=100)
+    monkeypatch.setitem(PROTOCOLS, few.name, few)
+    record = evaluate(gan, ["fidelity"], few.name)
+    assert record == records.read(gan.directory / "result-fid100-aviarynet1.json")
+    assert record["protocol"] == few.name and record["generated_count"] == 100
+    assert not (gan.directory / "result.json").exists()
+
+
+def test_unknown_metrics_are_refused_with_those_that_exist(gan, damsm_folder):
+    with pytest.raises(UserError, match=r"no metric called 'fid'\. Choose one of: fidelity, attributes, r_precision, "):
+        evaluate(gan, ["fid"])
+    with pytest.raises(UserError, match="r_precision does not apply to run: it needs a generator that reads words"):
+        evaluate(gan, ["r_precision"])
+    with pytest.raises(UserError, match=r"fidelity does not apply .* Choose one of: retrieval, real_r_precision\."):
+        evaluate(Run.load(damsm_folder), ["fidelity"])
+
+
+def test_a_new_metric_is_one_entry(gan, monkeypatch):
+    class Brightness(Metric):
+        name = "brightness"
+
+        def protocol(self, evaluation):
+            return f"brightness-{len(evaluation.captions)}"
+
+        def measure(self, evaluation):
+            return {"brightness": evaluation.generated.double().mean() / 255}
+
+    monkeypatch.setitem(METRICS, "brightness", Brightness())
+    record = evaluate(gan)
+    assert 0 < record["metrics"]["brightness"] < 1 and record["metrics"]["fid"] > 0
+    assert record["protocols"]["brightness"] == "brightness-200"
+
+
+def test_the_command_measures_a_part(gan, capsys):
+    gan.directory.mkdir()
+    checkpoint.save(gan.directory / "checkpoint.pt", {k: v for k, v in gan.state.items() if k != "format"})
+    (gan.directory / "config.json").write_text(json.dumps(gan.config.to_dict()))
+    assert main(["evaluate", "--run", str(gan.directory), "--metric", "matching", "attributes"]) == 0
+    shown = capsys.readouterr().out
+    assert "matching_score" in shown and "body_accuracy" in shown and "fid" not in shown
+
+
+# --- what measuring leaves alone
+
+
+def generator_states() -> tuple[bytes, str]:
+    """torch's and numpy's global random generators."""
+    return torch.get_rng_state().numpy().tobytes(), str(np.random.get_state())
+
+
+@pytest.mark.parametrize("kind", ["gan-cls", "damsm", "char-cnn-rnn"])
+def test_measuring_moves_no_global_generator(kind, gan_folder, damsm_folder, encoder_folder):
+    run = Run.load({"gan-cls": gan_folder, "damsm": damsm_folder, "char-cnn-rnn": encoder_folder}[kind])
+    before = generator_states()
+    evaluate(run, write=False)
+    assert generator_states() == before
+
+
+# --- R-precision
 
 
 def test_without_an_image_encoder_the_rest_is_measured(tiny_stages, capsys):
@@ -20,27 +184,31 @@ def test_without_an_image_encoder_the_rest_is_measured(tiny_stages, capsys):
     record = json.loads((directory / "result.json").read_text())
     assert {"fid", "is_mean", "kid_mean", "matching_score", "body_accuracy"} <= record["metrics"].keys()
     assert all(np.isfinite(value) for value in record["metrics"].values())
-    assert not any(name.startswith("r_precision") for name in record["metrics"])
-    assert record["extra"]["r_precision"] == "left out: attngan-aviary-smoke-s0 holds no image encoder to judge with"
+    assert not any(name.startswith("r_precision") for name in [*record["metrics"], *record["protocols"]])
+    why = "attngan-aviary-smoke-s0 holds no image encoder to judge with"
+    assert record["extra"]["r_precision"] == f"left out: {why}"
     said = capsys.readouterr().out
-    assert f"R-precision is {record['extra']['r_precision']}. Import its text encoder with --image-encoder" in said
+    assert f"r_precision is left out: {why}. Import its text encoder with --image-encoder" in said
+    with pytest.raises(UserError, match=why):
+        evaluate(Run.load(directory), ["r_precision"])
 
 
 def test_r_precision_follows_the_captions(tiny_stages, monkeypatch):
     """Each picture is judged by its own caption and by one dealt to it, as in two evaluations that read all anew."""
-    asked, read = [], []
-    of_pictures, encode = encoders.of_pictures, encoders.encode
-    monkeypatch.setattr(encoders, "of_pictures", lambda *given, dealt: asked.append((given, dealt)) or {})
-    evaluate(fit(tiny_stages()))
-    (((codes, captions, classes, text, unseen, seed), dealt),) = asked
-    others = [captions[k] for k in dealt]
-    assert codes.shape == (200, 256) and sorted(dealt) == list(range(200)) and (dealt != np.arange(200)).all()
+    run, read, encode = fit(tiny_stages()), [], r_precision.encode
+    evaluation = Evaluation(run, PROTOCOLS["fid200-aviarynet1"])
+    captions, dealt, unseen = evaluation.captions, evaluation.order, evaluation.unseen
+    assert evaluation.codes.shape == (200, 256) and sorted(dealt) == list(range(200))
+    assert (dealt != np.arange(200)).all()
+    assert evaluation.shuffled_captions == [captions[k] for k in dealt]
 
-    perfect = encode(text, captions)
-    monkeypatch.setattr(encoders, "encode", lambda text, texts: read.extend(texts) or encode(text, texts))
-    metrics = of_pictures(perfect, captions, classes, text, unseen, seed, dealt)
+    evaluation.codes = encode(run.encoder, captions)  # pictures that show what they were asked for
+    monkeypatch.setattr(r_precision, "encode", lambda text, texts: read.extend(texts) or encode(text, texts))
+    metrics = METRICS["r_precision"].measure(evaluation)
     assert len(read) == 200 + sum(len(example.captions) for example in unseen.examples)
-    own = of_pictures(perfect, captions, classes, text, unseen, seed)
-    shuffled = of_pictures(perfect, others, classes[dealt], text, unseen, seed)
+    given = unseen.labels[evaluation.numbers]
+    own = r_precision.of_pictures(evaluation.codes, captions, given, run.encoder, unseen, 0)
+    others = evaluation.codes, evaluation.shuffled_captions, given[dealt]
+    shuffled = r_precision.of_pictures(*others, run.encoder, unseen, 0)
     assert metrics == own | {"r_precision_shuffled": shuffled["r_precision"]}
     assert metrics["r_precision"] > 0.9 > 0.2 > metrics["r_precision_shuffled"]

@@ -1,5 +1,3 @@
-import urllib.error
-import urllib.request
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +7,9 @@ import torch
 from torch import nn
 from torchvision.models import inception_v3
 
+from t2i import aviarynet, weights
 from t2i.errors import UserError
-from t2i.metrics import aviarynet, extractors, fidelity, protocols
+from t2i.metrics import extractors, fidelity, protocols
 
 COLOURS = torch.tensor([[r, g, b] for r in (0, 128, 255) for g in (0, 128, 255) for b in (128,)], dtype=torch.uint8)
 PROTOCOL = replace(protocols.get("fid200-aviarynet1"), name="fid90-aviarynet1", images=90)
@@ -150,7 +149,7 @@ def test_the_legacy_extractor_gives_torchvisions_pooled_features(tmp_path, monke
     torch.manual_seed(0)
     net = inception_v3(weights=None, init_weights=False, transform_input=False)
     torch.save(net.state_dict(), tmp_path / "random.pth")
-    monkeypatch.setattr(extractors, "legacy_weights", lambda path: path)
+    monkeypatch.setattr(weights, "legacy_weights", lambda path: path)
     extractor = extractors.InceptionLegacy("inception-legacy", ["2048"], tmp_path / "random.pth")
     images = pictures(2, side=299)
     with torch.no_grad():
@@ -163,52 +162,18 @@ def test_the_legacy_extractor_gives_torchvisions_pooled_features(tmp_path, monke
     assert resized.shape == (2, 2048)
 
 
-@pytest.fixture
-def offline(tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return tmp_path / "hub" / "checkpoints"
+def test_a_score_moves_no_random_generator(small_net):
+    before = torch.get_rng_state()
+    fidelity.score(pictures(), pictures(), PROTOCOL)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_missing_weights_say_which_file_to_put_where(offline):
-    with pytest.raises(UserError) as caught:
-        fidelity.score(pictures(), pictures(), replace(protocols.get("fid2k-inception-tf"), images=90))
-    sentence = str(caught.value)
-    assert str(offline / "weights-inception-2015-12-05-6726825d.pth") in sentence
-    assert "95,628,359 bytes" in sentence and extractors.INCEPTION_TF.sha256 in sentence and "no network" in sentence
-    with pytest.raises(UserError, match=r"inception_v3_google-0cc3c7bd\.pth"):
-        extractors.legacy_weights()
-    assert not list(offline.glob("*"))
-
-
-def test_wrong_weights_are_refused(offline):
-    offline.mkdir(parents=True)
-    path = offline / extractors.INCEPTION_TF.name
-    path.write_bytes(b"half a file")
-    with pytest.raises(UserError, match=r"6726825d\.pth has 11 bytes instead of 95,628,359"):
-        extractors.inception_weights()
-    with pytest.raises(UserError, match="not the released file"):
-        (offline / "other.pth").write_bytes(b"other")
-        extractors.legacy_weights(offline / "other.pth")
-    with pytest.raises(UserError, match=r"nowhere\.pth is missing"):
-        extractors.inception_weights(offline / "nowhere.pth")
-
-
-def test_weights_are_found_and_downloaded_once(offline, monkeypatch, tmp_path):
-    content = b"weights"
-    source = tmp_path / "served.pth"
-    source.write_bytes(content)
-    sha256 = "9dd37676f83254ccaf7f2cd9e2c2c29ca7da0ae8a1adf83e3c5c5a6ce0e0a7b0"
-    file = extractors.WeightsFile("https://example.org/small.pth", sha256, len(content))
-    monkeypatch.setattr(extractors, "INCEPTION_TF", file)
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: source.open("rb"))
-    with pytest.raises(UserError, match="sha256 differs"):
-        extractors.inception_weights()
-    assert not list(offline.glob("*"))  # nothing half-right is left
-    monkeypatch.setattr(extractors, "INCEPTION_TF", replace(file, sha256=""))
-    assert extractors.inception_weights().read_bytes() == content
-    source.unlink()
-    assert extractors.inception_weights() == offline / "small.pth"
+@pytest.mark.parametrize("name", extractors.EXTRACTORS)
+def test_making_an_extractor_moves_no_random_generator(name, imagenet_file, tmp_path, monkeypatch):
+    torch.save({}, tmp_path / "nothing.pth")
+    monkeypatch.setattr(weights, "legacy_weights", lambda path: imagenet_file)
+    monkeypatch.setattr(weights, "inception_weights", lambda path: tmp_path / "nothing.pth")
+    monkeypatch.setattr(extractors.InceptionTf, "load_state_dict", lambda self, state: None)
+    before, kind = torch.get_rng_state(), extractors.EXTRACTORS[name]
+    kind(name, list(kind.get_provided_features_list())[:1])
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,14 +1,16 @@
 """What AviaryNet sees, what a caption names, and whether the caption matters."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from t2i.data import aviary, aviary_captions
 from t2i.data.aviary_drawing import draw
-from t2i.errors import UserError
-from t2i.metrics import attributes, aviarynet, conditioning, retrieval
-from t2i.metrics.evaluate import evaluate
+from t2i.metrics import attributes, conditioning, retrieval
+from t2i.metrics.evaluate import Evaluation, evaluate
 from t2i.training import Run, fit
 
 
@@ -38,21 +40,6 @@ def test_attributes_that_no_caption_names_are_left_out(drawn):
     assert attributes.accuracy(images[:2], ["a bird", "a red bird"]).keys() == {"body"}
 
 
-def test_weights_are_pinned(monkeypatch, tmp_path):
-    assert aviarynet.WEIGHTS.stat().st_size <= 2_000_000
-    changed = tmp_path / "aviarynet1.safetensors"
-    changed.write_bytes(aviarynet.WEIGHTS.read_bytes()[:-1] + b"x")
-    for file, sentence in (
-        (changed, "is not the file that aviarynet1 names"),
-        (tmp_path / "none", "is missing. Restore it"),
-    ):
-        monkeypatch.setattr(aviarynet, "WEIGHTS", file)
-        aviarynet.load.cache_clear()
-        with pytest.raises(UserError, match=sentence):
-            aviarynet.load()
-    aviarynet.load.cache_clear()
-
-
 def test_shuffle_moves_every_caption():
     captions = [str(k) for k in range(50)]
     dealt = conditioning.shuffle(captions, 3)
@@ -69,28 +56,73 @@ def test_zero_shot_and_retrieval_on_points_with_known_answers():
     assert retrieval.average_precision_at(50, images, labels, texts, text_labels) == 0.5
 
 
-def test_the_standing_test_finds_a_link_that_is_cut(tiny, monkeypatch):
-    """A generator that never reads its sentence cannot fall when captions are shuffled, and the record shows it."""
+def oracle(captions, seed=0):
+    """Pictures that show what the captions name: uint8 (N, 3, 32, 32)."""
+    drawn = []
+    for k, caption in enumerate(captions):
+        rng = np.random.default_rng([seed, k])
+        bird = replace(aviary.random_bird(rng), **aviary_captions.named_attributes(caption))
+        drawn.append(np.asarray(draw(bird, 64, rng)[0].reduce(2)))
+    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
+
+
+def test_the_record_tells_a_generator_that_reads_from_one_whose_link_is_cut(tiny, monkeypatch):
+    """Both draw the same kind of birds; the second draws them for captions other than those that it is given."""
     run = fit(tiny(steps=2))
-    generator = run.generator
-    reading = type(generator).forward
-
-    def blind(self, noise, text, eps=None):
-        return reading(self, noise, text._replace(sentence=torch.zeros_like(text.sentence)))
-
-    monkeypatch.setattr(type(generator), "forward", blind)
-    assert torch.equal(run.sample(["a red bird"], seed=1), run.sample(["a blue bird"], seed=1))
-    metrics = evaluate(run)["metrics"]
-    assert abs(metrics["body_accuracy"] - metrics["body_accuracy_shuffled"]) < 0.12
+    monkeypatch.setattr(run, "generate", oracle)
+    reads = evaluate(run, ["attributes"], write=False)["metrics"]
+    assert reads["body_accuracy"] > 0.95 and reads["body_accuracy_shuffled"] < 0.3
+    monkeypatch.setattr(run, "generate", lambda captions, seed: oracle(conditioning.shuffle(captions, 7), seed))
+    cut = evaluate(run, ["attributes"], write=False)["metrics"]
+    assert cut["body_accuracy"] < 0.3 and abs(cut["body_accuracy"] - cut["body_accuracy_shuffled"]) < 0.12
 
 
-def test_matching_scores_are_probabilities_of_real_pairs(tiny, little_aviary):
-    from t2i import data
-    from t2i.data.dataset import ImageTextDataset
+class Pairs:
+    """A set whose image k is filled with k and whose caption is its number."""
 
+    def __len__(self):
+        return 40
+
+    def evaluation_images(self, indices):
+        return [torch.tensor(indices, dtype=torch.float)[:, None, None, None].expand(-1, 3, 2, 2)]
+
+    def captions(self, indices, rng):
+        return [[str(k)] for k in indices]
+
+
+class Verdict:
+    """A discriminator that gives ``right`` to an image with its own number and ``wrong`` to one with another."""
+
+    def __init__(self, right, wrong):
+        self.right, self.wrong = right, wrong
+
+    def features(self, images):
+        return images[:, 0, 0, 0]
+
+    def conditional(self, features, sentence):
+        return torch.where(features == sentence, self.right, self.wrong)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "accuracy"),
+    [(2.0, -1.0, 1.0), (-1.0, 2.0, 0.0), (0.5, 0.5, 0.0)],
+    ids=["it knows", "it is wrong about all", "it never looks at the caption"],
+)
+def test_matching_scores_are_of_real_pairs_and_of_shuffled_ones(right, wrong, accuracy):
+    run = SimpleNamespace(
+        discriminators=[Verdict(right, wrong)],
+        condition=lambda captions: torch.tensor([float(caption) for caption in captions]),
+    )
+    scores = conditioning.matching_scores(run, Pairs(), seed=0)
+    expected = torch.tensor([right, wrong]).sigmoid().tolist()
+    assert list(scores.values()) == pytest.approx([*expected, accuracy])
+
+
+def test_matching_scores_leave_the_discriminator_as_it_is(tiny, little_aviary):
+    """A spectral norm's power iteration, or a batch norm's statistics, would move from look to look."""
     run = fit(tiny(steps=2))
-    unseen = ImageTextDataset(data.read("aviary", little_aviary), "test", (32,), run.config.crop, run.config.resize)
+    unseen = Evaluation(run).unseen
     scores = conditioning.matching_scores(run, unseen, seed=0)
-    assert scores.keys() == {"matching_score", "matching_score_shuffled", "matching_accuracy"}
-    assert all(0 <= score <= 1 for score in scores.values())
+    assert scores == conditioning.matching_scores(run, unseen, seed=0)
     assert scores == conditioning.matching_scores(Run.load(run.directory), unseen, seed=0)
+    assert scores != conditioning.matching_scores(run, unseen, seed=1)

@@ -9,11 +9,10 @@ import torch
 from states import differing, ended
 
 from t2i import config as configs
-from t2i import data, device, log, losses
+from t2i import data, device, galleries, log, losses
 from t2i.__main__ import main
 from t2i.data.captions import Vocabulary
 from t2i.errors import UserError
-from t2i.metrics import encoders
 from t2i.metrics.evaluate import evaluate
 from t2i.text.damsm import TextEncoder
 from t2i.text.trunks import InceptionTrunk, SmallTrunk
@@ -226,7 +225,7 @@ def test_a_set_without_unseen_images_trains_unmeasured(tiny_damsm, monkeypatch):
 @pytest.mark.parametrize(("name", "dataset"), [("cub10", "cub"), ("coco_small", "coco")])
 def test_real_photographs_train_and_are_measured(samples, name, dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path))
-    monkeypatch.setattr(encoders, "GALLERY", 20)  # a gallery of 100 takes 25 times as long
+    monkeypatch.setattr(galleries, "SIZE", 20)  # a gallery of 100 takes 25 times as long
     command = ["train", "--model", "damsm", "--dataset", dataset, "--root", str(samples(name)), "--profile", "smoke"]
     assert main([*command, "--steps", "2", "--batch-size", "8"]) == 0
     directory = tmp_path / f"damsm-{dataset}-smoke-s0"
@@ -237,4 +236,4 @@ def test_real_photographs_train_and_are_measured(samples, name, dataset, tmp_pat
 
 def test_an_encoder_has_one_protocol(damsm_folder):
     with pytest.raises(UserError, match="damsm is measured by r-precision, not by fid2k-aviarynet1"):
-        evaluate(Run.load(damsm_folder), "fid2k-aviarynet1")
+        evaluate(Run.load(damsm_folder), protocol="fid2k-aviarynet1")

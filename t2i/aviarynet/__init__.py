@@ -1,6 +1,6 @@
 """AviaryNet: a small network that sees the attributes of drawn birds, and the offline stand-in for Inception.
 
-It was trained once, by ``python -m t2i.metrics.train_aviarynet``, on birds of no species (every attribute uniform and
+It was trained once, by ``python -m t2i.aviarynet.train``, on birds of no species (every attribute uniform and
 independent), so it favours no model and no split. Its weights are committed and pinned by hash: a number measured with
 it on one machine can be compared with a number measured on another.
 """
@@ -50,13 +50,14 @@ class AviaryNet(nn.Module):
 def load(device: str = "cpu") -> AviaryNet:
     """The committed network, in eval mode and frozen; refuses weights whose hash is not the pinned one."""
     if not WEIGHTS.is_file():
-        raise UserError(f"{WEIGHTS} is missing", "Restore it from git: git checkout -- t2i/metrics")
+        raise UserError(f"{WEIGHTS} is missing", "Restore it from git: git checkout -- t2i/aviarynet")
     if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() != SHA256:
         raise UserError(
             f"{WEIGHTS} is not the file that {NAME} names", "Restore it from git, or numbers cannot be compared."
         )
-    network = AviaryNet()
-    network.load_state_dict(load_file(WEIGHTS))
+    with torch.device("meta"):  # nothing is drawn: whoever loads this moves no random generator
+        network = AviaryNet()
+    network.load_state_dict(load_file(WEIGHTS), assign=True)
     return network.eval().requires_grad_(False).to(device)
 
 

@@ -1,4 +1,4 @@
-"""Trains AviaryNet and writes its weights: ``python -m t2i.metrics.train_aviarynet``, a few minutes on two cores.
+"""Trains AviaryNet and writes its weights: ``python -m t2i.aviarynet.train``, a few minutes on two cores.
 
 Whoever changes the drawing or this recipe makes a new network: raise the number in ``aviarynet.NAME`` and in
 ``aviary.VERSION``, and do not compare its figures with those of the old one.
@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from tqdm.auto import trange
 
+from t2i.aviarynet import SIDE, WEIGHTS, AviaryNet
 from t2i.data.aviary import VALUES, random_bird
 from t2i.data.aviary_drawing import draw
-from t2i.metrics.aviarynet import SIDE, WEIGHTS, AviaryNet
 
 BIRDS, HELD_OUT, STEPS, BATCH, RATE, SEED = 16000, 2000, 4000, 64, 2e-3, 1
 

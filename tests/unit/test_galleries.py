@@ -1,18 +1,14 @@
-"""Retrieval by encoders made by hand, whose answers are known, and the record of a tiny run."""
-
-import json
+"""Retrieval and R-precision by encoders made by hand, whose answers are known."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from t2i import galleries
 from t2i.data.index import Example
-from t2i.errors import UserError
-from t2i.metrics import encoders
-from t2i.metrics.evaluate import evaluate
+from t2i.metrics.r_precision import real_r_precision
 from t2i.text import ImageFeatures, TextFeatures
-from t2i.training import Run
 
 WAYS = "captions", "images", "words_captions", "words_images"
 
@@ -56,15 +52,15 @@ class Table(nn.Module):
 
 
 def recall(text, image, count, **options):
-    found = encoders.retrieval(Table(text), Table(image), Numbered(count), seed=0, **options)
+    found = galleries.recall(Table(text), Table(image), Numbered(count), seed=0, **options)
     chance = found.pop("chance")
     return found, chance
 
 
 def test_a_rank_counts_all_that_score_as_high():
     scores = torch.tensor([[3.0, 1, 2], [5, 5, 4], [0, 1, 0.5]])
-    assert encoders.rank_of_right(scores).tolist() == [0, 1, 1]
-    assert encoders.rank_of_right(scores.T).tolist() == [1, 0, 2]
+    assert galleries.rank_of_right(scores).tolist() == [0, 1, 1]
+    assert galleries.rank_of_right(scores.T).tolist() == [1, 0, 2]
 
 
 def test_perfect_encoders_find_everything_and_constant_ones_nothing():
@@ -92,44 +88,23 @@ def test_swapped_captions_come_second():
     assert found.keys() == {f"{way}_recall_at_{k}" for way in WAYS[:2] for k in (1, 5, 10)}
 
 
-@pytest.mark.parametrize(("count", "galleries"), [(250, [100, 100]), (100, [100]), (30, [30])])
-def test_every_image_is_in_one_gallery_at_most(count, galleries):
+@pytest.mark.parametrize(("count", "sizes"), [(250, [100, 100]), (100, [100]), (30, [30])])
+def test_every_image_is_in_one_gallery_at_most(count, sizes):
     image = Table(range(count))
-    found = encoders.retrieval(Table(range(count)), image, Numbered(count), seed=0, words=False)
-    assert [len(gallery) for gallery in image.seen] == galleries and found["chance"] == 1 / galleries[0]
+    found = galleries.recall(Table(range(count)), image, Numbered(count), seed=0, words=False)
+    assert [len(gallery) for gallery in image.seen] == sizes and found["chance"] == 1 / sizes[0]
     numbers = [number for gallery in image.seen for number in gallery]
     assert len(set(numbers)) == len(numbers) and numbers != sorted(numbers)
     again, other = Table(range(count)), Table(range(count))
-    encoders.retrieval(Table(range(count)), again, Numbered(count), seed=0, words=False)
-    encoders.retrieval(Table(range(count)), other, Numbered(count), seed=1, words=False)
+    galleries.recall(Table(range(count)), again, Numbered(count), seed=0, words=False)
+    galleries.recall(Table(range(count)), other, Numbered(count), seed=1, words=False)
     assert again.seen == image.seen != other.seen
 
 
 def test_r_precision_of_real_images():
-    perfect = encoders.real_r_precision(Table(range(40)), Table(range(40)), Numbered(40), 0, trials=200)
+    perfect = real_r_precision(Table(range(40)), Table(range(40)), Numbered(40), 0, trials=200)
     assert set(perfect.values()) == {1.0, 0.0}
     assert perfect["r_precision"] == perfect["r_precision_published_folds"] == 1
     by_class = Table([k // 2 * 2 for k in range(40)])  # an odd image has the caption of its even sister
-    half = encoders.real_r_precision(by_class, Table(range(40)), Numbered(40), 0, trials=200)
+    half = real_r_precision(by_class, Table(range(40)), Numbered(40), 0, trials=200)
     assert 0.5 <= half["r_precision"] < 0.6 and half["r_precision_std"] > 0
-
-
-def test_a_run_is_measured_into_its_folder(damsm_folder):
-    run = Run.load(damsm_folder)
-    record = evaluate(run)
-    assert record == json.loads((damsm_folder / "result.json").read_text())
-    names = {f"{way}_recall_at_{k}" for way in WAYS for k in (1, 5, 10)}
-    names |= {f"r_precision{folds}{std}" for folds in ("", "_published_folds") for std in ("", "_std")}
-    assert record["metrics"].keys() == names | {"chance"} and record["metrics"]["chance"] == pytest.approx(1 / 30)
-    assert record["protocol"] == "r-precision" and record["extra"] == {"trunk": "small"}
-    assert record["real_count"] == 30 and record["steps"] == 2
-    assert all(0 <= value <= 1 for value in record["metrics"].values())
-    assert evaluate(run)["metrics"] == record["metrics"]
-
-
-def test_half_a_pair_cannot_be_measured(damsm_folder):
-    for name, sentence in (("encoder", "holds no text encoder"), ("image", "holds no image encoder")):
-        run = Run.load(damsm_folder)
-        run.state["networks"][name] = {}
-        with pytest.raises(UserError, match=sentence):
-            evaluate(run)

@@ -1,0 +1,58 @@
+"""What a metric is: an entry of :data:`t2i.metrics.table.METRICS`."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from t2i.errors import UserError
+
+if TYPE_CHECKING:
+    from t2i.metrics.evaluate import Evaluation
+    from t2i.training.run import Run
+
+
+@dataclass(frozen=True)
+class Column:
+    """How tables show one figure: its ``key`` in a record's metrics, its heading, and the digits after the point.
+
+    ``shuffled`` is the key and ``shuffled_title`` the heading of the same figure with the captions dealt anew, where it
+    is measured: both stand in the table that asks whether the caption matters.
+    """
+
+    key: str
+    title: str
+    digits: int = 2
+    shuffled: str = ""
+    shuffled_title: str = ""
+
+    def both(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Key and heading with the right captions, and with shuffled ones."""
+        return (self.key, self.title), (self.shuffled, self.shuffled_title or f"{self.title}, shuffled")
+
+
+class Metric:
+    """Figures that are measured together, under one protocol.
+
+    ``name`` is its name in :data:`METRICS`, on the command line and in records; ``needs`` completes "it needs ..." for
+    runs to which it does not apply; ``columns`` are those of its figures that tables compare.
+    """
+
+    name: str
+    needs = "a generator"
+    columns: tuple[Column, ...] = ()
+
+    def applies(self, run: "Run") -> bool:
+        """Whether ``run`` can be measured so; by default every generator can."""
+        return not run.is_encoder
+
+    def missing(self, run: "Run") -> UserError | None:
+        """What keeps a run of the right kind from being measured; where all metrics are asked for it is said, and the
+        record keeps it."""
+        return None
+
+    def protocol(self, evaluation: "Evaluation") -> str:
+        """The name of everything, besides the run, that the figures depend on."""
+        raise NotImplementedError
+
+    def measure(self, evaluation: "Evaluation") -> dict[str, float | None]:
+        """The figures; what else the record is to keep goes into ``evaluation.notes``."""
+        raise NotImplementedError
