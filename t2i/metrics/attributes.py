@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from t2i import aviarynet
+from t2i.data import DATASETS
 from t2i.data.aviary import VALUES
 from t2i.data.aviary_captions import named_attributes
 from t2i.metrics.metric import Column, Metric
@@ -20,7 +21,7 @@ class Attributes(Metric):
     columns = (Column("body_accuracy", "body color seen", 3, "body_accuracy_shuffled", "with captions shuffled"),)
 
     def applies(self, run) -> bool:
-        return not run.is_encoder and run.config.dataset == "aviary"
+        return not run.is_encoder and DATASETS[run.config.dataset].attributes is not None
 
     def protocol(self, evaluation) -> str:
         return f"attributes-{aviarynet.NAME}"

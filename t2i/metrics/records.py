@@ -59,7 +59,7 @@ def make(
     counts = {name: numbers.pop(name, None) for name in ("generated_count", "real_count")}
     return {
         "model": config.model,
-        "dataset": Path(config.root).name if config.dataset == "folder" else config.dataset,
+        "dataset": config.data_name,
         "profile": config.profile,
         "seed": config.seed,
         "image_size": config.image_size,

@@ -19,10 +19,10 @@ ORDER = (
     {"data", "text"},
     {"aviarynet", "losses", "pickles", "official_names"},
     {"models", "galleries"},
-    {"training"},
+    {"training", "official_kinds"},
     {"metrics"},
     {"results", "plots"},
-    {"notebook", "official", "panel", "course", "doctor"},
+    {"notebook", "official", "panel", "course", "doctor", "options"},
     {"recording", "released"},
     {"__init__", "__main__"},
 )
