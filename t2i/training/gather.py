@@ -1,15 +1,16 @@
-"""One batch out of the shares of a data-parallel run."""
+"""One batch out of the shards of a data-parallel run."""
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 
 class Gather:
-    """``gather(x)``: the whole batch (B, ...) of which this process holds the share ``x`` (b, ...), with gradients.
+    """``gather(x)``: the whole batch (B, ...) of which this process holds the shard ``x`` (b, ...), with its gradient.
 
-    Every process then computes the loss of the whole batch, and the mean over processes, which data-parallel training
-    takes of the gradients, is the gradient of one process with the whole batch. None stays None; with one process
-    nothing happens.
+    Every process then computes the loss of the whole batch, and from it the gradient of its own shard; that is complete
+    without any exchange. Data-parallel training takes the mean over the processes where one process would have the
+    sum, so the gradient is multiplied by their number. None stays None; with one process nothing happens.
     """
 
     def __init__(self, fabric: Fabric | None = None):
@@ -18,4 +19,8 @@ class Gather:
     def __call__(self, x: Tensor | None) -> Tensor | None:
         if x is None or self.fabric is None:
             return x
-        return self.fabric.all_gather(x, sync_grads=x.requires_grad).flatten(0, 1)
+        shards = list(self.fabric.all_gather(x.detach()))
+        if x.requires_grad:
+            x = x + (self.fabric.world_size - 1) * (x - x.detach())
+            shards[self.fabric.global_rank] = x
+        return torch.cat(shards)

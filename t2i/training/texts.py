@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from t2i.data.captions import Vocabulary, pad
 from t2i.data.index import Example, Index
@@ -80,9 +81,13 @@ class WordTexts:
         return Words(numbers[shard], lengths[shard])
 
     def read(self, drawn: Words, device: torch.device) -> TextFeatures:
-        """Words and sentence as the frozen encoder understands them."""
+        """Words and sentence as the frozen encoder understands them, as long as the whole batch's longest caption: the
+        processes of a data-parallel run put their shards together again."""
         with torch.no_grad():
-            return self.encoder(drawn.numbers.to(device, non_blocking=True), drawn.lengths)
+            text = self.encoder(drawn.numbers.to(device, non_blocking=True), drawn.lengths)
+        missing = drawn.numbers.shape[1] - text.words.shape[2]
+        words, mask = F.pad(text.words, (0, missing)), F.pad(text.mask, (0, missing), value=True)
+        return TextFeatures(words, text.sentence, mask)
 
 
 def captions_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:

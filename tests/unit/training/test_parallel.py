@@ -11,16 +11,19 @@ from states import tensors
 
 from t2i import checkpoint
 
-WORKER = Path(__file__).with_name("parallel_worker.py")
+
+def launch(processes, worker, runs, *arguments) -> None:
+    """Run ``worker``, a file beside this one, in so many processes."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    environment = os.environ | {"T2I_RUNS": str(runs), "OMP_NUM_THREADS": "1"}
+    command = [*torchrun, str(Path(__file__).with_name(worker)), *map(str, arguments)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr[-3000:]
 
 
 def end_of(processes, runs, *arguments) -> dict[str, torch.Tensor]:
     """The weights that a run of the worker ends with."""
-    launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
-    environment = os.environ | {"T2I_RUNS": str(runs), "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [*launch, str(WORKER), *map(str, arguments)], env=environment, check=True, capture_output=True, timeout=240
-    )
+    launch(processes, "parallel_worker.py", runs, *arguments)
     (folder,) = runs.iterdir()
     return tensors(checkpoint.read(folder / "checkpoint.pt")["networks"])
 
@@ -55,3 +58,18 @@ def test_the_processes_of_a_multi_stage_model_end_alike(little_aviary, damsm_fol
     assert first.keys() == second.keys() and len(own) > 20
     assert all(torch.equal(first[name], kept[name]) for name in first)
     assert {name for name in first if not torch.equal(first[name], second[name])} == own
+
+
+def test_damsm_s_losses_see_the_whole_batch(tmp_path):
+    """Two processes compare every caption with every picture, as one does, and learn from it the same."""
+    found = {}
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        launch(processes, "parallel_damsm_worker.py", folder, folder)
+        found[processes] = [torch.load(file, weights_only=True) for file in sorted(folder.glob("process*.pt"))]
+    (one,), two = found[1], found[2]
+    assert len(two) == 2 and one["weight"].abs().max() > 1e-3
+    for process in two:
+        for name, value in one.items():
+            torch.testing.assert_close(process[name], value, rtol=1e-4, atol=1e-6)
