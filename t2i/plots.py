@@ -43,14 +43,16 @@ def style() -> Iterator[None]:
 
 @contextmanager
 def _figure(rows: int, columns: int, width: float, height: float, **options) -> Iterator[tuple[Figure, np.ndarray]]:
-    """A figure of so many inches and its axes (rows, columns), to be filled inside; pyplot knows nothing of it, so that
-    a notebook shows it once, as what a cell returns."""
-    from matplotlib.figure import Figure
+    """A figure of so many inches and its axes (rows, columns), to be filled inside. It is pyplot's, which is how a
+    notebook learns to show figures, and closed, for what a cell returns would be shown twice."""
+    import matplotlib.pyplot as plt
 
     with style():
-        figure = Figure(figsize=(width, height), **options)
-        yield figure, figure.subplots(rows, columns, squeeze=False)
-        figure.draw_without_rendering()  # ticks are made at the first drawing, in the style of that moment
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+        try:
+            yield figure, axes
+        finally:
+            plt.close(figure)
 
 
 def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Figure:
