@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from t2i import config as configs
 from t2i.data import cub
 from t2i.data.dataset import (
     ImageTextDataset,
@@ -112,6 +113,14 @@ def test_a_limit_draws_a_fixed_part_of_the_split_by_its_seed(tmp_path):
     assert len(set(keys(0))) == 30
     assert keys(0) != keys(1)
     assert keys(0, limit=100) == keys(0, limit=1000) == [example.key for example in index.examples]
+
+
+def test_a_config_draws_the_part_by_its_own_seed(little_cub):
+    index = cub.read(little_cub)
+    config = configs.load("gan-cls", "cub", "paper", seed=5)
+    drawn = ImageTextDataset.from_config(config, index, limit=2)
+    assert drawn.examples == ImageTextDataset(index, "train", (64,), limit=2, seed=5).examples
+    assert len(ImageTextDataset.from_config(config, index)) == 6
 
 
 def test_a_part_of_a_split_has_a_cache_of_its_own_size(little_cub):
