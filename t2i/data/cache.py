@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from tqdm.auto import tqdm
 
 from t2i import paths
@@ -16,7 +19,11 @@ from t2i.data.index import Example
 from t2i.errors import UserError
 
 _CHUNK = 256  # images decoded ahead of the writer: bounds the memory
+_LARGE = 10**9  # bytes from which a cache is announced, and refused where the disk cannot hold it
+_SAMPLE = 64  # images that are decoded to say how large it will be
 _VERSION = b"1"  # changes with the preparation itself, so that no old pixels are taken for new ones
+
+_MEND = "Make room, or name another place in T2I_DATA."
 
 
 def decode(example: Example, size: int, crop: str, resize: str) -> np.ndarray:
@@ -32,8 +39,10 @@ class ImageCache:
     """``cache[i]`` is the prepared image of ``examples[i]``, a read-only (H, W, 3) uint8 view of a memory-mapped file.
 
     The file lies in :func:`paths.cache_root` and is built on first use and again when the list of files, a file's size
-    or time, or a box has changed. It is whole or absent: processes that build it at the same time each write a file of
-    their own and the last rename wins; they hold the same bytes. A bad image raises :class:`UserError` with its name.
+    or time, or a box has changed. It is whole or absent. One process builds it while the others of its machine wait;
+    where two build at the same time after all (machines that share a disk), each writes a file of its own and the last
+    rename wins: they hold the same bytes. ``starts`` (N + 1,) are the bytes where the images begin and the last ends.
+    Raises :class:`UserError` for a bad image, with its name, and for a large cache that the disk has no room for.
     """
 
     def __init__(self, name: str, root: Path, examples: Sequence[Example], size: int, crop: str, resize: str):
@@ -44,17 +53,23 @@ class ImageCache:
         sources = self._sources()
         shapes = self._valid_shapes(sources)
         if shapes is None:
-            shapes = self._build(sources)
-        ends = np.cumsum([height * width * 3 for height, width in shapes], dtype=np.int64)
-        self.shapes, self._starts = shapes, [0, *ends.tolist()]
+            with self._alone():
+                shapes = self._valid_shapes(sources) or self._build(sources)
+        self.shapes = shapes
+        self.starts = np.cumsum([0, *(height * width * 3 for height, width in shapes)], dtype=np.int64)
         self._pixels = np.memmap(self.file, dtype=np.uint8, mode="r")
 
     def __len__(self) -> int:
         return len(self.shapes)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        start, end = self._starts[index], self._starts[index + 1]
+        start, end = self.starts[index], self.starts[index + 1]
         return self._pixels[start:end].reshape(*self.shapes[index], 3)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all images together."""
+        return int(self.starts[-1])
 
     def _sources(self) -> str:
         """A digest of everything that the pixels depend on, besides the preparation in the file's name."""
@@ -78,7 +93,47 @@ class ImageCache:
             return None
         return shapes if right else None
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Inside, no other process of this machine builds this cache. The lock saves work, nothing depends on it."""
+        lock = self.file.with_suffix(".lock")
+        with self._writing():
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            held = FileLock(lock)
+            held.acquire()
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                lock.unlink()
+            held.release()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Inside, what the disk refuses becomes a :class:`UserError`."""
+        try:
+            yield
+        except OSError as error:
+            problem = f"The image cache {self.file} cannot be written ({error.strerror or error})"
+            raise UserError(problem, _MEND) from error
+
+    def _announce(self) -> None:
+        """Say how large a large cache will be; :class:`UserError` where its disk has no room for it."""
+        size, _, resize = self.preparation
+        needed = len(self.examples) * 3 * images.prepared_side(size) ** 2
+        if needed < _LARGE:
+            return
+        if resize == "shorter":  # the longer sides are not known before
+            sample = self.examples[:: max(1, len(self.examples) // _SAMPLE)]
+            needed = len(self.examples) * sum(decode(e, *self.preparation).nbytes for e in sample) // len(sample)
+        free = shutil.disk_usage(self.file.parent).free
+        if needed > free:
+            problem = f"{self.file} needs about {needed / 1e9:.1f} GB, and its disk has {free / 1e9:.1f} GB free"
+            raise UserError(problem, _MEND)
+        tqdm.write(f"The prepared images will take about {needed / 1e9:.1f} GB: {self.file}")
+
     def _build(self, sources: str) -> list[tuple[int, int]]:
+        self._announce()
         shapes = []
 
         def write(temporary: Path) -> None:
@@ -88,11 +143,8 @@ class ImageCache:
                     file.write(picture)
             self._header.unlink(missing_ok=True)  # an old header must never meet the new pixels
 
-        try:
+        with self._writing():
             paths.write_atomically(self.file, write)
-        except OSError as error:
-            problem = f"The image cache {self.file} cannot be written ({error.strerror or error})"
-            raise UserError(problem, "Make room, or name another place in T2I_DATA.") from error
         paths.write_json(self._header, {"sources": sources, "shapes": shapes})
         return shapes
 

@@ -71,8 +71,13 @@ def prepare(image: Image.Image, box: Box | None, size: int, crop: str, resize: s
     if box is not None:
         area = bird_box(box, *image.size)  # a wrong box is said even where it is not used: the file behind it is broken
         image = image.crop(area) if crop == "box" else image
-    side = int(size * 76 / 64)
+    side = prepared_side(size)
     return F.resize(image, [side] if resize == "shorter" else [side, side], interpolation=BILINEAR)
+
+
+def prepared_side(size: int) -> int:
+    """The shorter side of a prepared image that ``size`` px are cut from, in pixels: 76/64 of it."""
+    return int(size * 76 / 64)
 
 
 def random_crop(image: np.ndarray, size: int, draw: Sequence[float]) -> np.ndarray:
@@ -95,6 +100,8 @@ def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
 
 def pyramid(crop: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
     """``crop`` (H, W, 3) uint8 at every size of ``sizes``, each from the crop itself by PIL's bilinear filter."""
+    if all(crop.shape[:2] == (size, size) for size in sizes):
+        return [crop] * len(sizes)
     picture = Image.fromarray(np.ascontiguousarray(crop))
     return [
         crop if crop.shape[:2] == (size, size) else np.asarray(F.resize(picture, [size, size], interpolation=BILINEAR))
@@ -103,9 +110,8 @@ def pyramid(crop: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
 
 
 def to_tensor(pictures: Sequence[np.ndarray]) -> Tensor:
-    """uint8 pictures (B, H, W, 3) as float (B, 3, H, W) in [-1, 1]."""
-    batch = torch.from_numpy(np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)))
-    return from_uint8(batch)
+    """uint8 pictures (B, H, W, 3) as float (B, 3, H, W) in [-1, 1], in channels-last layout, that of the networks."""
+    return from_uint8(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2))
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from t2i.training.recipe import Recipe
 from t2i.training.texts import WordTexts, captions_of, vocabulary
 from t2i.training.trunks import backbone, trunk
 
+VALIDATED = 2000  # unseen images that a recall is measured on while training; COCO has 40,504
+
 
 class Batch(NamedTuple):
     """``images`` (B, 3, s, s), ``captions`` (B, T) with their ``lengths`` (B,), and ``classes`` (B,)."""
@@ -51,11 +53,12 @@ class Damsm(Recipe):
     def __init__(self, config, index, fabric, networks, basis):
         super().__init__(config, index, fabric, networks, basis)
         self.data = ImageTextDataset.from_config(config, index)
-        self.unseen = ImageTextDataset.from_config(config, index, "test") if index.split("test") else None
+        few = dict(split="test", limit=VALIDATED)
+        self.unseen = ImageTextDataset.from_config(config, index, **few) if index.split("test") else None
         encoder, captions = networks["encoder"], captions_of(self.data.examples)
         self.vocabulary = encoder.vocabulary
         self.captions = WordTexts(encoder, captions, config.captions_per_image, config.words)
-        _ = self.data.cache  # decode now, not in the middle of the first step
+        self.data.to(fabric.device)  # decoded now, not in the middle of the first step
         self.batch_size = min(config.batch_size, len(self.data))
         self.gammas = losses.Gammas(config.gamma_attention, config.gamma_words, config.gamma_matching)
         self.text, self.image = self.add("encoder", self.adam("encoder")), self.add("image", self.adam("image"))

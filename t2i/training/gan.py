@@ -63,7 +63,7 @@ class Gan(Recipe):
         if self.shard.stop - self.shard.start < 2:
             problem = f"{config.model} needs at least two images in every process, for wrong pairs and batch norms"
             raise UserError(problem, f"Choose a --batch-size of {2 * fabric.world_size} or more.")
-        _ = self.data.cache  # decode now, not in the middle of the first step
+        self.data.to(fabric.device)  # decoded now, not in the middle of the first step
         self.texts = self.texts_of(basis.encoders)
         self.objective = objective or OBJECTIVES[type(config)](config)
         image_encoder = basis.encoders.image.to(fabric.device) if basis.encoders.sees_images else None

@@ -1,62 +1,50 @@
 """The image side of the joint embedding: frozen features of every image, computed once."""
 
-import pickle
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import GoogLeNet_Weights
 from torchvision.models import googlenet as torchvision_googlenet
 from tqdm.auto import tqdm
 
 from t2i import aviarynet
 from t2i.config import CharCnnRnnConfig
 from t2i.errors import UserError
+from t2i.weights import googlenet_weights
 
-GOOGLENET_FILE = "googlenet-1378be20.pth"
 # The length of a small extractor's vectors: short ones make text vectors with entries of order one, like the noise that
 # a generator reads beside them.
 SMALL_LENGTH = 1.5
 
 
-def googlenet() -> nn.Module | None:
-    """torchvision's GoogLeNet without its classifier: (B, 3, 224, 224) in [-1, 1] -> (B, 1024), frozen.
+def googlenet() -> nn.Module:
+    """torchvision's GoogLeNet without its classifiers: (B, 3, 224, 224) in [-1, 1] -> (B, 1024), frozen.
 
-    None where its weights are neither in the torch home nor to be downloaded; :class:`UserError` where they are broken.
+    Raises :class:`UserError` where its weights are neither here nor to be downloaded, or are damaged.
     """
-    try:
-        network = torchvision_googlenet(weights=GoogLeNet_Weights.IMAGENET1K_V1)
-    except OSError:
-        return None
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        problem = f"{_folder()}/{GOOGLENET_FILE} is damaged"
-        raise UserError(problem, "Delete it; it is fetched anew, or can be put there by hand.") from error
-    network.fc = nn.Identity()
-    network.transform_input = False  # that switch is for ImageNet-normalised pixels; ours are in [-1, 1] already
+    file = googlenet_weights()
+    with torch.device("meta"):  # nothing is drawn that the weights replace anyway
+        network = torchvision_googlenet(weights=None, init_weights=False)
+    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), assign=True)
+    network.aux_logits, network.aux1, network.aux2, network.fc = False, None, None, nn.Identity()
     return network.eval().requires_grad_(False)
 
 
 def backbone(config: CharCnnRnnConfig) -> dict:
-    """The small extractor in the place of GoogLeNet where its weights are not here; that is said."""
-    if config.image_features != "googlenet" or googlenet() is not None:
-        return {}
-    tqdm.write(f"GoogLeNet's weights are not here (put {GOOGLENET_FILE} into {_folder()}): using the small extractor.")
-    return {"image_features": "aviarynet1"}
+    """The small extractor in the place of GoogLeNet where its weights are not to be had; that is said."""
+    if config.image_features == "googlenet":
+        try:
+            googlenet_weights()
+        except UserError as missing:
+            tqdm.write(f"{missing} Until then, Char-CNN-RNN learns with the small extractor.")
+            return {"image_features": "aviarynet1"}
+    return {}
 
 
-def extractor(name: str):
+def extractor(name: str) -> Callable[[Tensor], Tensor]:
     """The function from pictures to vectors that is called ``googlenet`` or ``aviarynet1``; :class:`UserError` where
     GoogLeNet's weights are missing."""
-    if name == "aviarynet1":
-        return lambda images: aviarynet.embed(images)[0]
-    network = googlenet()
-    if network is None:
-        problem = "GoogLeNet's weights are not here, and with them these text vectors were learned"
-        raise UserError(problem, f"Put {GOOGLENET_FILE} into {_folder()}.")
-    return network
-
-
-def _folder() -> str:
-    return f"{torch.hub.get_dir()}/checkpoints"
+    return googlenet() if name == "googlenet" else lambda images: aviarynet.embed(images)[0]
 
 
 class Whitening(nn.Module):

@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,7 +137,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(little_cub, monkeypatch):
     assert "T2I_DATA" in caught.value.mend
 
 
-def test_two_builders_at_once_do_not_harm_each_other(little_cub):
+def test_of_several_builders_at_once_one_decodes_and_the_others_wait(little_cub, decoded):
     found, together = [], threading.Barrier(4)
 
     def build():
@@ -146,5 +149,79 @@ def test_two_builders_at_once_do_not_harm_each_other(little_cub):
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     assert len(found) == 4
+    assert len(decoded) == 12
     assert all(np.array_equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
     assert sorted(path.suffix for path in paths.cache_root().iterdir()) == [".json", ".uint8"]
+
+
+def test_who_waits_for_another_process_takes_what_it_built(little_cub, decoded):
+    cache = _cache(little_cub)
+    files = [cache.file, cache.file.with_suffix(".json")]
+    for file in files:
+        file.rename(file.with_suffix(f"{file.suffix}.later"))
+    moves = "".join(f"os.rename({str(file) + '.later'!r}, {str(file)!r});" for file in files)
+    script = f"""
+import os, sys
+from filelock import FileLock
+with FileLock({str(cache.file.with_suffix(".lock"))!r}):
+    print("held", flush=True)
+    sys.stdin.readline()
+    {moves}
+"""
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        waiting = threading.Thread(target=_cache, args=[little_cub])
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        other.communicate("\n")
+        waiting.join(10)
+    assert not waiting.is_alive()
+    assert len(decoded) == 12
+
+
+def test_a_builder_that_failed_lets_the_next_one_try(little_cub, decoded):
+    bad = cub.read(little_cub).examples[7].image
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:400])
+    with pytest.raises(UserError):
+        _cache(little_cub)
+    bad.write_bytes(whole)
+    assert len(_cache(little_cub)) == 12
+
+
+def test_a_cache_folder_that_takes_no_files_is_said(little_cub, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("T2I_DATA", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        _cache(little_cub)
+    assert "T2I_DATA" in caught.value.mend
+
+
+@pytest.mark.parametrize("resize", ["shorter", "square"])
+def test_a_large_cache_is_announced_with_its_size_and_place(little_cub, monkeypatch, capsys, resize):
+    monkeypatch.setattr(module, "_LARGE", 12 * 38 * 38 * 3)  # bytes of twelve squares
+    cache = _cache(little_cub, crop="whole", resize=resize)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == f"The prepared images will take about {cache.nbytes / 1e9:.1f} GB: {cache.file}"
+    _cache(little_cub, crop="whole", resize=resize)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_small_cache_is_built_without_a_word(little_cub, capsys):
+    _cache(little_cub)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_large_cache_is_refused_at_once_where_the_disk_has_no_room(little_cub, monkeypatch, decoded):
+    monkeypatch.setattr(module, "_LARGE", 1)
+    monkeypatch.setattr(module, "_SAMPLE", 4)
+    size = sum(module.decode(e, 32, "whole", "shorter").nbytes for e in cub.read(little_cub).examples)
+    decoded.clear()
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=size // 2))
+    with pytest.raises(UserError, match=r"needs about .* GB, and its disk has .* GB free") as caught:
+        _cache(little_cub, crop="whole")
+    assert "T2I_DATA" in caught.value.mend
+    assert len(decoded) == 4
+    assert list(paths.cache_root().iterdir()) == []

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from t2i import config as configs
 from t2i.data import cub
 from t2i.data.dataset import (
     ImageTextDataset,
     batch_indices,
     distinct_class_indices,
+    loader_threads,
     prefetch,
     rng_for,
     wrong_indices,
@@ -60,6 +62,21 @@ def test_captions_are_drawn_with_replacement_from_the_image_itself(dataset):
         assert set(captions) == set(dataset.examples[index].captions)
 
 
+def test_captions_drawn_without_replacement_differ_and_all_occur(tmp_path):
+    written = ("one", "two", "three", "four", "five")
+    data = ImageTextDataset(Index("x", tmp_path, [Example("a", tmp_path, written, None, "train")]), "train", (16,))
+    drawn = data.captions([0] * 40, rng_for(0, 0, "captions"), count=3, replace=False)
+    assert all(len(set(captions)) == len(captions) == 3 for captions in drawn)
+    assert {captions[0] for captions in drawn} == set(written)
+    assert len(data.captions([0], rng_for(0, 0, "captions"), count=6)[0]) == 6
+
+
+def test_an_image_with_too_few_captions_to_draw_from_is_named(dataset):
+    with pytest.raises(UserError, match="Bird2_0000 has 2 captions, and 3 different ones are drawn") as caught:
+        dataset.captions([0, 1], rng_for(0, 0, "captions"), count=3, replace=False)
+    assert "draw fewer" in caught.value.mend
+
+
 def test_labels_are_dense_and_splits_apart(dataset, little_cub):
     assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert {example.class_id for example in dataset.examples} == {2, 3}
@@ -82,6 +99,37 @@ def test_images_per_class_keeps_the_first_of_each(tmp_path):
     assert [example.key for example in limited.examples] == ["0", "1", "2", "4"]
     without = ImageTextDataset(_index(tmp_path, [None] * 100), "train", (16,), images_per_class=2)
     assert len(without) == 80
+
+
+def test_a_limit_draws_a_fixed_part_of_the_split_by_its_seed(tmp_path):
+    index = _index(tmp_path, [None] * 100)
+
+    def keys(seed, limit=30):
+        data = ImageTextDataset(index, "train", (16,), limit=limit, seed=seed)
+        assert len(data.labels) == len(data)
+        return [example.key for example in data.examples]
+
+    assert keys(0) == keys(0) == sorted(keys(0), key=int)
+    assert len(set(keys(0))) == 30
+    assert keys(0) != keys(1)
+    assert keys(0, limit=100) == keys(0, limit=1000) == [example.key for example in index.examples]
+
+
+def test_a_config_draws_the_part_by_its_own_seed(little_cub):
+    index = cub.read(little_cub)
+    config = configs.load("gan-cls", "cub", "paper", seed=5)
+    drawn = ImageTextDataset.from_config(config, index, limit=2)
+    assert drawn.examples == ImageTextDataset(index, "train", (64,), limit=2, seed=5).examples
+    assert len(ImageTextDataset.from_config(config, index)) == 6
+
+
+def test_a_part_of_a_split_has_a_cache_of_its_own_size(little_cub):
+    index = cub.read(little_cub)
+    whole, same, part = (ImageTextDataset(index, "train", (16,), limit=limit) for limit in (0, 6, 2))
+    assert whole.cache.file == same.cache.file != part.cache.file
+    assert len(part.cache) == 2
+    number = [example.key for example in whole.examples].index(part.examples[1].key)
+    assert np.array_equal(part.cache[1], whole.cache[number])
 
 
 def test_an_empty_split_is_named(tmp_path):
@@ -125,6 +173,13 @@ def test_distinct_classes():
     assert len(distinct_class_indices(labels, 40, 0, 0)) == 4
 
 
+def test_distinct_classes_are_drawn_class_by_class():
+    labels = np.random.default_rng(0).integers(0, 9, 60) * 5
+    rng = rng_for(2, 3, "classes")
+    one_by_one = [rng.choice(np.flatnonzero(labels == label)) for label in rng.permutation(np.unique(labels))[:4]]
+    assert distinct_class_indices(labels, 4, seed=2, step=3).tolist() == one_by_one
+
+
 def test_wrong_images_are_of_another_class_and_all_occur():
     labels = np.array([0, 0, 1, 1, 1, 2])
     indices = [0, 2, 5] * 50
@@ -153,7 +208,7 @@ def test_prefetch_keeps_the_order_and_works_ahead():
             second.set()
         return step * 10
 
-    steps = prefetch(make, 3, 7)
+    steps = prefetch(make, 3, 7, workers=1)
     assert next(steps) == 30
     assert second.wait(5)  # step 4 is made while step 3 is in use
     assert list(steps) == [40, 50, 60]
@@ -161,31 +216,81 @@ def test_prefetch_keeps_the_order_and_works_ahead():
     assert list(prefetch(make, 3, 3)) == []
 
 
-def test_prefetch_hands_on_what_goes_wrong():
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (2, 2), (5, 3), (3, 12), (None, None)])
+def test_the_batches_are_the_same_whatever_the_number_of_workers(dataset, workers, ahead):
     def make(step):
+        indices = batch_indices(len(dataset), 3, 0, step)
+        time.sleep(step % 3 / 1000)  # later steps are done before earlier ones
+        return step, dataset.images(indices, rng_for(0, step, "images"))[0]
+
+    steps, batches = zip(*prefetch(make, 2, 22, workers, ahead), strict=True)
+    assert steps == tuple(range(2, 22))
+    assert all(torch.equal(batch, make(step)[1]) for step, batch in zip(steps, batches, strict=True))
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (2, 5), (4, 4)])
+def test_no_more_than_so_many_steps_are_made_ahead(workers, ahead):
+    begun = []
+    steps = prefetch(begun.append, 0, 20, workers, ahead)
+    for used in (1, 2, 3):
+        next(steps)
+        time.sleep(0.05)
+        assert sorted(begun) == list(range(used + ahead))
+    steps.close()
+    assert len(begun) == 3 + ahead
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_prefetch_hands_on_what_goes_wrong_in_its_turn(workers):
+    begun = []
+
+    def make(step):
+        begun.append(step)
         if step == 2:
             raise UserError("picture 2 is broken", "Mend it.")
         return step
 
-    steps = prefetch(make, 0, 5)
+    before = threading.active_count()
+    steps = prefetch(make, 0, 50, workers)
     assert [next(steps), next(steps)] == [0, 1]
     with pytest.raises(UserError, match="picture 2 is broken"):
         next(steps)
+    assert threading.active_count() == before
+    assert len(begun) < 50
 
 
-def test_prefetch_can_be_left_early():
-    before = threading.active_count()
-    for step in prefetch(lambda step: step, 0, 10):
+@pytest.mark.parametrize("workers", [1, 4])
+def test_prefetch_can_be_left_early(workers):
+    begun, before = [], threading.active_count()
+
+    def make(step):
+        begun.append(step)
+        time.sleep(0.01)
+        return step
+
+    start = time.monotonic()
+    for step in prefetch(make, 0, 1000, workers):
         if step == 1:
             break
     del step
+    assert time.monotonic() - start < 5
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
+    assert len(begun) <= 2 + 2 * workers
 
 
-def test_prefetching_leaves_the_threads_of_the_step_alone():
+@pytest.mark.parametrize("workers", [1, 2])
+def test_prefetching_leaves_the_threads_of_the_step_alone(workers):
     before = torch.get_num_threads()
-    assert list(prefetch(lambda step: torch.get_num_threads(), 0, 2)) == [max(1, before // 4)] * 2
+    few = max(1, before // (4 * workers))
+    assert list(prefetch(lambda step: torch.get_num_threads(), 0, 4, workers)) == [few] * 4
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("cores", "processes", "threads"), [(1, 1, 1), (2, 1, 1), (16, 1, 8), (64, 1, 8), (16, 4, 2)])
+def test_half_the_cores_of_a_process_load(monkeypatch, cores, processes, threads):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert loader_threads() == threads

@@ -140,3 +140,8 @@ def test_to_uint8_truncates_and_clamps():
     values = torch.tensor([-1.5, -1.0, 0.0, 0.9999, 1.0, 1.5], dtype=torch.bfloat16)
     assert images.to_uint8(values).tolist() == [0, 0, 127, 255, 255, 255]
     assert images.to_uint8(torch.tensor([0.999])).tolist() == [254]
+
+
+def test_pictures_lie_channels_last_as_the_networks_want_them():
+    tensor = images.to_tensor(np.zeros((2, 4, 5, 3), dtype=np.uint8))
+    assert tensor.is_contiguous(memory_format=torch.channels_last)
