@@ -45,6 +45,7 @@ __all__ = [
     "StackGanConfig",
     "StackGanStage2Config",
     "StackGanTreeConfig",
+    "defaults",
     "difference",
     "following",
     "from_dict",
@@ -64,9 +65,7 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     prepared with ``python -m t2i data prepare``. Raises :class:`UserError` for a name, a choice or a number that cannot
     be, naming those that can.
     """
-    check_name("profile", profile, PROFILE_NAMES)
-    dataset, root = _place(dataset)
-    config = replace(paper(model, dataset), profile=profile, root=root, **PROFILES[profile].get(model, {}))
+    config = defaults(model, dataset, profile)
     config = _overridden(config, {name: str(v) if isinstance(v, Path) else v for name, v in overrides.items()})
     for field in fields(config):
         if get_origin(field.type) is Literal:
@@ -78,6 +77,13 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     if isinstance(config, StackGanStage2Config):
         config = _with_block_of_stage1(config, overrides)
     return replace(config, root=config.root and str(Path(config.root).expanduser().resolve()))
+
+
+def defaults(model: str, dataset: str, profile: str) -> Config:
+    """The settings of ``model`` on ``dataset`` under ``profile``, as they stand in the tables and before any check."""
+    check_name("profile", profile, PROFILE_NAMES)
+    dataset, root = _place(dataset)
+    return replace(paper(model, dataset), profile=profile, root=root, **PROFILES[profile].get(model, {}))
 
 
 def from_dict(values: dict) -> Config:
