@@ -140,8 +140,10 @@ def following(config: StackGanStage2Config, stage1: Config) -> StackGanStage2Con
 
 
 def _place(dataset: str) -> tuple[str, str | None]:
-    """The name and the root of what ``dataset`` names. Where a folder lies beside that is called like a data set, it is
-    meant only if it was prepared."""
+    """The name and the root of what ``dataset`` names. A folder in the current one that has the name of a data set is
+    meant only where no paper knows the name, and if it was prepared."""
+    if any(dataset == known for _, known in PAPER):
+        return dataset, None
     path = Path(dataset).expanduser()
     is_path = path.name != dataset
     if path.is_dir() and (is_path or (path / "dataset.json").is_file()):

@@ -384,11 +384,12 @@ def test_a_folder_gives_its_name_to_the_run(tmp_path):
 
 def test_a_folder_that_is_called_like_a_data_set_is_meant_only_if_it_was_prepared(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "cub").mkdir()
-    assert configs.load("gan-cls", "cub", "smoke").root is None
-    (tmp_path / "cub" / "dataset.json").write_text("{}")
-    assert configs.load("gan-cls", "cub", "smoke").data_name == "cub"
-    assert configs.load("gan-cls", "cub", "smoke").root == str(tmp_path / "cub")
+    for name, folder in (("cub", False), ("ducks", True)):
+        (tmp_path / name).mkdir()
+        assert configs.load("gan-cls", name, "smoke").root is None
+        (tmp_path / name / "dataset.json").write_text("{}")
+        config = configs.load("gan-cls", name, "smoke")
+        assert config.root == (str(tmp_path / name) if folder else None) and config.data_name == name
 
 
 def test_where_a_run_was_made_is_no_part_of_its_fingerprint(tmp_path):
