@@ -41,7 +41,7 @@ def read(arguments: list[str]) -> Task:
     chosen, rest = first.parse_known_args(rest)
     if chosen.model is None:
         _without_model(rest)
-    config = configs.load(chosen.model, chosen.dataset, chosen.profile)
+    config = configs.defaults(chosen.model, chosen.dataset, chosen.profile)
     check_name("dataset", config.dataset, DATASETS)
     given, unknown = tyro.cli(
         _options(config),

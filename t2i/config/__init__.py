@@ -45,6 +45,7 @@ __all__ = [
     "StackGanConfig",
     "StackGanStage2Config",
     "StackGanTreeConfig",
+    "defaults",
     "difference",
     "following",
     "from_dict",
@@ -64,9 +65,7 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     prepared with ``python -m t2i data prepare``. Raises :class:`UserError` for a name, a choice or a number that cannot
     be, naming those that can.
     """
-    check_name("profile", profile, PROFILE_NAMES)
-    dataset, root = _place(dataset)
-    config = replace(paper(model, dataset), profile=profile, root=root, **PROFILES[profile].get(model, {}))
+    config = defaults(model, dataset, profile)
     config = _overridden(config, {name: str(v) if isinstance(v, Path) else v for name, v in overrides.items()})
     for field in fields(config):
         if get_origin(field.type) is Literal:
@@ -78,6 +77,13 @@ def load(model: str, dataset: str = "aviary", profile: str = "paper", **override
     if isinstance(config, StackGanStage2Config):
         config = _with_block_of_stage1(config, overrides)
     return replace(config, root=config.root and str(Path(config.root).expanduser().resolve()))
+
+
+def defaults(model: str, dataset: str, profile: str) -> Config:
+    """The settings of ``model`` on ``dataset`` under ``profile``, as they stand in the tables and before any check."""
+    check_name("profile", profile, PROFILE_NAMES)
+    dataset, root = _place(dataset)
+    return replace(paper(model, dataset), profile=profile, root=root, **PROFILES[profile].get(model, {}))
 
 
 def from_dict(values: dict) -> Config:
@@ -134,8 +140,10 @@ def following(config: StackGanStage2Config, stage1: Config) -> StackGanStage2Con
 
 
 def _place(dataset: str) -> tuple[str, str | None]:
-    """The name and the root of what ``dataset`` names. Where a folder lies beside that is called like a data set, it is
-    meant only if it was prepared."""
+    """The name and the root of what ``dataset`` names. A folder in the current one that has the name of a data set is
+    meant only where no paper knows the name, and if it was prepared."""
+    if any(dataset == known for _, known in PAPER):
+        return dataset, None
     path = Path(dataset).expanduser()
     is_path = path.name != dataset
     if path.is_dir() and (is_path or (path / "dataset.json").is_file()):

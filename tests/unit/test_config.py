@@ -237,28 +237,86 @@ def test_sizes_that_no_doubling_reaches_are_refused(model, size, sizes):
         configs.load(model, "aviary", "smoke", image_size=size)
 
 
-def test_a_new_composition_is_one_row(damsm_folder, little_aviary, tmp_path):
-    """As a reader adds it to a checkout: one line, and the command line trains it and draws with it."""
+ROW = '    "dm-gan": ("sentence", "memory", "memory"),\n'
+STAGE = '''
+from t2i.models.refinement import AttentionRefinement, Reading
+
+
+class Sharpened(AttentionRefinement):
+    """Attention that is rewarded for looking at few words."""
+
+    penalty_name = "sharpness"
+
+    @classmethod
+    def from_config(cls, config):
+        stage = super().from_config(config)
+        stage.power = config.option("power")
+        return stage
+
+    def read(self, features, text):
+        both, attention, _ = super().read(features, text)
+        return Reading(both, attention, 1 - attention.pow(self.power).sum(dim=1).mean())
+'''
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """``checkout(file, before, after)`` changes a line in a copy of the package, and says where the copy is."""
     ignored = shutil.ignore_patterns("__pycache__")
     package = shutil.copytree(paths.checkout() / "t2i", tmp_path / "checkout" / "t2i", ignore=ignored)
-    table = package / "config" / "papers.py"
-    row = '    "dm-gan": ("sentence", "memory", "memory"),\n'
-    assert table.read_text().count(row) == 1
-    table.write_text(
-        table.read_text().replace(row, row + '    "mine": ("tails", "attention", "memory", "attention"),\n')
-    )
-    options = ["--profile", "smoke", "--steps", "1", "--batch-size", "4", "--image-size", "64"]
-    where = ["--root", str(little_aviary), "--text-encoder", str(damsm_folder)]
-    train = [sys.executable, "-m", "t2i", "train", "--model", "mine", *options, *where]
-    environment = os.environ | {"T2I_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(package.parent)}
-    subprocess.run(train, cwd=package.parent, env=environment, check=True, capture_output=True)
-    folder = tmp_path / "runs" / "mine-aviary-smoke-s0"
+
+    def change(file: str = "", before: str = "", after: str = "") -> Path:
+        if file:
+            text = (package / file).read_text()
+            assert text.count(before) == 1
+            (package / file).write_text(text.replace(before, after))
+        return package.parent
+
+    return change
+
+
+@pytest.fixture
+def train_mine(checkout, damsm_folder, little_aviary, tmp_path):
+    """The command line of the changed copy trains its model "mine" for a step; returns the run's folder."""
+
+    def train(*options: str) -> Path:
+        small = ["--profile", "smoke", "--steps", "1", "--batch-size", "4", "--image-size", "64"]
+        where = ["--root", str(little_aviary), "--text-encoder", str(damsm_folder)]
+        command = [sys.executable, "-m", "t2i", "train", "mine", *small, *where, *options]
+        environment = os.environ | {"T2I_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(checkout())}
+        done = subprocess.run(command, cwd=checkout(), env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return tmp_path / "runs" / "mine-aviary-smoke-s0"
+
+    return train
+
+
+def test_a_new_composition_is_one_row(checkout, train_mine):
+    """As a reader adds it to a checkout: one line, and the command line trains it and draws with it."""
+    checkout("config/papers.py", ROW, ROW + '    "mine": ("tails", "attention", "memory", "attention"),\n')
+    folder = train_mine()
     state = checkpoint.read(folder / "checkpoint.pt")
     assert state["step"] == 1 and {key[0] for key in state["networks"]["discriminators"]} == set("0123")
     memories = {key.split(".")[1] for key in state["networks"]["generator"] if "response_gate" in key}
     assert memories == {"1"}  # and the stages before and after it are attention
     assert "initial.ngram.weight" in state["networks"]["generator"]
     assert Image.open(folder / "samples" / "step_0000001.png").width > 6 * 64
+
+
+def test_a_new_stage_with_a_number_and_a_loss_is_a_class_an_entry_and_a_row(checkout, train_mine):
+    """Three files: the stage, the table of stages, and the row with its numbers, which are options of ``train``."""
+    (checkout() / "t2i" / "models" / "sharpened.py").write_text(STAGE)
+    entry = "from t2i.models.spatial import SpatialRefinement\n"
+    checkout("models/zoo.py", entry, "from t2i.models.sharpened import Sharpened\n" + entry)
+    checkout("models/zoo.py", '"spatial": SpatialRefinement}', '"spatial": SpatialRefinement, "sharpened": Sharpened}')
+    checkout("config/papers.py", ROW, ROW + '    "mine": ("sentence", "sharpened", "spatial"),\n')
+    numbers = '    "mine": dict(stage_options=dict(power=2.0, sharpness_weight=0.1)),\n'
+    checkout("config/papers.py", '    "ig": _TABLE_4,\n', numbers + '    "ig": _TABLE_4,\n')
+    folder = train_mine("--power", "3", "--heads", "2", "--grid", "4")
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings["stage_options"] == {"power": 3.0, "sharpness_weight": 0.1} and settings["heads"] == 2
+    losses = json.loads((folder / "stats.jsonl").read_text().splitlines()[0])
+    assert 0 < losses["g_sharpness"] < 0.1 and losses["g_redundancy"] != 0
 
 
 def test_every_setting_names_its_source():
@@ -325,11 +383,12 @@ def test_a_folder_gives_its_name_to_the_run(tmp_path):
 
 def test_a_folder_that_is_called_like_a_data_set_is_meant_only_if_it_was_prepared(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "cub").mkdir()
-    assert configs.load("gan-cls", "cub", "smoke").root is None
-    (tmp_path / "cub" / "dataset.json").write_text("{}")
-    assert configs.load("gan-cls", "cub", "smoke").data_name == "cub"
-    assert configs.load("gan-cls", "cub", "smoke").root == str(tmp_path / "cub")
+    for name, folder in (("cub", False), ("ducks", True)):
+        (tmp_path / name).mkdir()
+        assert configs.load("gan-cls", name, "smoke").root is None
+        (tmp_path / name / "dataset.json").write_text("{}")
+        config = configs.load("gan-cls", name, "smoke")
+        assert config.root == (str(tmp_path / name) if folder else None) and config.data_name == name
 
 
 def test_where_a_run_was_made_is_no_part_of_its_fingerprint(tmp_path):
