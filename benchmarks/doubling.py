@@ -1,6 +1,6 @@
 """What :class:`UpConv2d` saves: ``python benchmarks/doubling.py [DEVICE]``. Prints ratios, plain / fast.
 
-Every doubling of AttnGAN, DM-GAN and StackGAN at paper size and at ``cpu`` size, channels-last as in training. Both ways
+Every doubling of AttnGAN, DM-GAN and StackGAN at paper and at ``cpu`` size, channels-last as in training. Both ways
 run in turn and the shortest time of each counts, so that whatever else the machine does decides nothing.
 """
 

@@ -1,9 +1,11 @@
 """Device, precision, processes and seeds: the only module that knows Lightning Fabric."""
 
 import functools
+import importlib.util
 import inspect
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +66,17 @@ def resolve_precision(precision: str, device: str = "auto") -> str:
     kind = choose(device)
     fast = {"cuda": _cuda_has_bfloat16, "cpu": _cpu_has_bfloat16}.get(kind, lambda: False)()
     return "bf16-mixed" if fast else "32-true"
+
+
+def require_compiler(device: str = "auto") -> None:
+    """:class:`UserError` where ``torch.compile`` would not find what it compiles with: a C++ compiler and, for a GPU,
+    Triton."""
+    mend = "Leave --compile out, or install one."
+    names = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
+    if not any(map(shutil.which, names)):
+        raise UserError(f"torch.compile found no C++ compiler ({' or '.join(names)})", mend)
+    if choose(device) == "cuda" and importlib.util.find_spec("triton") is None:
+        raise UserError("torch.compile found no Triton, its compiler for GPUs", mend)
 
 
 def _cuda_has_bfloat16() -> bool:

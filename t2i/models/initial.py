@@ -89,22 +89,36 @@ class MultiTailStage(nn.Module):
     def forward(self, condition: Tensor, noise: Tensor, text: TextFeatures) -> Tensor:
         """(B, C), (B, Z) and the words -> (B, width, size, size)."""
         grams, counts = self.grams(text)
-        order = counts.argsort(descending=True, stable=True)  # so that captions that still have a tail stand first
-        position, row = torch.nonzero(torch.arange(grams.shape[1], device=counts.device)[:, None] < counts[order]).T
-        rows, per_position = order[row], torch.bincount(position).tolist()
+        rows, positions, order = self.places(counts, grams.shape[1])
 
         # The condition and the noise are the same at every position, so they are multiplied once for each caption.
         shared = torch.cat([condition, noise], dim=1)
         for_shared, for_words = self.ngram.weight.split([shared.shape[1], text.words.shape[1]], dim=1)
-        sums = F.linear(grams[rows, position], for_words.flatten(1))
+        sums = F.linear(grams[rows, positions], for_words.flatten(1))
         sums = sums + F.linear(shared, for_shared.sum(dim=2))[rows]
         codes = self.gate(self.norm(sums)).unflatten(1, (-1, 4, 4))  # (tails of all captions, position by position)
 
-        tails = iter(self.ups(codes).split(per_position) if self.training else map(self.ups, codes.split(per_position)))
-        fused = next(tails)
-        for tail in tails:
+        return self.fuse(self.ups(codes) if self.training else codes, positions)[order.argsort()]
+
+    # What follows depends on the lengths of the captions: torch.compile would compile it anew for every batch.
+    @staticmethod
+    @torch.compiler.disable
+    def places(counts: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor]:
+        """For every tail, position by position, the caption and the n-gram it belongs to, (tails,) each; and the order
+        of the captions in which those that still have a tail stand first, (B,)."""
+        order = counts.argsort(descending=True, stable=True)
+        positions, row = torch.nonzero(torch.arange(longest, device=counts.device)[:, None] < counts[order]).T
+        return order[row], positions, order
+
+    @torch.compiler.disable
+    def fuse(self, tails: Tensor, positions: Tensor) -> Tensor:
+        """Tails of all captions (tails, ...), in eval mode still codes, -> one for each caption: (B, width, s, s)."""
+        parts = tails.split(torch.bincount(positions).tolist())
+        parts = iter(parts if self.training else map(self.ups, parts))
+        fused = next(parts)
+        for tail in parts:
             fused = torch.cat([self.fusion(fused[: len(tail)], tail), fused[len(tail) :]])
-        return fused[order.argsort()]
+        return fused
 
     def grams(self, text: TextFeatures) -> tuple[Tensor, Tensor]:
         """Every n-gram (B, n, 256 · ``kernel``), channel by channel, and how many of them each caption has (B,)."""

@@ -24,6 +24,8 @@ def prepare(config: Config, basis: Basis | None = None, objective: Objective | N
     """The recipe of ``config`` before its first step: its data are read, its networks are made from the seed and set up
     on their device. ``basis`` is what it builds on, ``objective`` replaces the losses of a GAN."""
     model, basis = RECIPES[type(config)], basis or Basis()
+    if config.compile:
+        device.require_compiler(config.device)
     fabric = device.start(config.device, config.precision)
     index = model.read(config)
     device.seed_step(config.seed, -1)  # directly before the networks: nothing that came before decides their weights
