@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm.auto import tqdm
 
 from t2i import config, data, paths
-from t2i.errors import UserError
+from t2i.errors import UserError, check_name
 
 CELL_SECONDS = {"smoke": 300, "cpu": 3600, "gpu": 4 * 3600, "paper": None}  # the longest that one cell may take
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -63,8 +63,8 @@ def run(
     number or name (``"00"``, ``"04_gan_cls"``), ``root`` is the checkout. The whole course ends with the comparison
     table. Raises :class:`UserError` at the first cell that fails, with the path of the notebook as far as it came.
     """
-    settings = config.load("gan-cls", dataset, profile)
-    data.root(settings)  # refuses an unknown name before the first lesson starts
+    settings = config.load("gan-cls", dataset, profile)  # unknown names are refused before the first lesson starts
+    check_name("dataset", settings.dataset, data.DATASETS)
     parameters = {"PROFILE": profile, "DATASET": settings.root or dataset}
     if seed is not None:
         parameters["SEED"] = seed

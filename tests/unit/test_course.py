@@ -85,6 +85,7 @@ def test_only_the_named_lessons_run_and_a_folder_is_passed_whole(workspace, monk
     write(workspace, "00_tour", code("print(DATASET, SEED)"))
     write(workspace, "01_never", code("1 / 0"))
     (workspace / "mine").mkdir()
+    (workspace / "mine" / "dataset.json").touch()
     monkeypatch.chdir(workspace)
     (tour,) = course.run("smoke", "mine", only="00", root=workspace)
     assert printed(tour).split() == [str(workspace / "mine"), "0"]

@@ -63,8 +63,9 @@ def test_a_gan_trains_goes_on_and_is_measured_with_them(published, little_cub, t
     with pytest.raises(UserError, match=r"'a red bird' is no caption of the data set.*--text-encoder char-cnn-rnn"):
         run.sample(["a red bird"])
     second = configs.load("stackgan-stage2", "cub", "smoke", stage1=str(run.directory), **LITTLE, root=str(little_cub))
-    assert second.text_encoder == "published-embeddings"  # as its Stage-I
-    assert fit(second).sample([caption]).shape == (1, 3, 64, 64)
+    stacked = fit(second)
+    assert stacked.config.text_encoder == "published-embeddings"  # as its Stage-I
+    assert stacked.sample([caption]).shape == (1, 3, 64, 64)
 
 
 def broken(folder, how: str):
