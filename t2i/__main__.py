@@ -59,9 +59,8 @@ def _train(arguments: list[str]) -> None:
     from t2i import options
     from t2i.training import fit
 
-    config, directory, resume = options.read(arguments)
-    own = {"directory": directory} if directory else {}
-    run = fit(config, resume=resume, **own)
+    task = options.read(arguments)
+    run = fit(task.config, directory=task.directory, resume=task.resume)
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"{run.config.name}: {run.state['step']:,} steps, in {run.directory}")
 
