@@ -6,7 +6,6 @@ run in turn and the shortest time of each counts, so that whatever else the mach
 
 import sys
 import time
-from contextlib import contextmanager
 
 import torch
 
@@ -36,16 +35,6 @@ def doublings(name: str, profile: str) -> list[tuple[int, int, int, int]]:
     return found
 
 
-@contextmanager
-def every_size():
-    """Inside, the fast way is taken on small pictures too."""
-    usual, UpConv2d.fast_from = UpConv2d.fast_from, 1
-    try:
-        yield
-    finally:
-        UpConv2d.fast_from = usual
-
-
 def seconds(layer: UpConv2d, x: torch.Tensor, backward: bool, mixed: bool) -> float:
     start = time.perf_counter()
     with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed), torch.set_grad_enabled(backward):
@@ -71,6 +60,7 @@ def ratio(layer: UpConv2d, x: torch.Tensor, backward: bool, mixed: bool) -> tupl
 
 
 def main() -> None:
+    UpConv2d.fast_from = 1  # small pictures too, so that the rule can be seen
     where = device.choose(*sys.argv[1:])
     print(f"{'':40}{'float32':>28}{'bf16-mixed':>28}\n{'plain / fast':40}" + f"{'forward':>14}{'and backward':>14}" * 2)
     for name in MODELS:
@@ -88,5 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with every_size():
-        main()
+    main()

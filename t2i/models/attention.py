@@ -23,8 +23,10 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, r
     if mask is not None:
         scores = scores.masked_fill(_masked(mask, rule, height * width), -torch.inf)
     attention = scores.softmax(dim=2)
-    read = values @ attention.transpose(1, 2)
-    return read.unflatten(2, (height, width)), attention.transpose(1, 2).unflatten(2, (height, width))
+    read = attention @ values.transpose(
+        1, 2
+    )  # (B, Q, D): seen as a picture it is channels-last, as convolutions like it
+    return tuple(found.transpose(1, 2).unflatten(2, (height, width)) for found in (read, attention))
 
 
 def _masked(mask: Tensor, rule: Mask, pixels: int) -> Tensor:

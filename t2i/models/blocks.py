@@ -18,10 +18,22 @@ class Residual(nn.Module):
         return self.activation(x + self.body(x))
 
 
+class Gate(nn.Module):
+    """a ⊙ σ(b), where a and b are the halves of the channels: (B, 2C, h, w) -> (B, C, h, w).
+
+    ``nn.GLU`` in two steps, whose gradient has the layout of the input. That of ``nn.GLU`` is always contiguous, and
+    the backward pass of a channels-last batch norm takes several times as long on it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = x.chunk(2, dim=1)
+        return value * gate.sigmoid()
+
+
 def gated_residual(channels: int) -> Residual:
     """The residual block from StackGAN++ on: a gated 3×3 convolution and a plain one, and nothing after the sum."""
     body = nn.Sequential(
-        nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), nn.BatchNorm2d(2 * channels), nn.GLU(dim=1),
+        nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), nn.BatchNorm2d(2 * channels), Gate(),
         nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels),
     )  # fmt: skip
     return Residual(body, nn.Identity())
@@ -58,9 +70,7 @@ def _spread(kernel: Tensor, dim: int) -> Tensor:
 
 def up_block(channels: int, out: int) -> nn.Sequential:
     """Doubling, a 3×3 convolution to 2 · ``out`` channels, batch norm, and a gate that leaves ``out``."""
-    return nn.Sequential(
-        OrderedDict(conv=UpConv2d(channels, 2 * out), norm=nn.BatchNorm2d(2 * out), gate=nn.GLU(dim=1))
-    )
+    return nn.Sequential(OrderedDict(conv=UpConv2d(channels, 2 * out), norm=nn.BatchNorm2d(2 * out), gate=Gate()))
 
 
 def image_head(channels: int) -> nn.Sequential:

@@ -160,16 +160,19 @@ def _tap_means(features: Tensor, cell: int, dim: int) -> tuple[Tensor, Tensor, T
 
 
 def into_cells(pixels: Tensor, grid: int) -> Tensor:
-    """(B, C, s, s) -> (B · grid · grid, pixels of a cell, C)."""
-    cells = pixels.unflatten(3, (grid, -1)).unflatten(2, (grid, -1))  # (B, C, i, a, j, b)
-    return cells.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(0, 2)
+    """(B, C, s, s) -> (B · grid · grid, pixels of a cell, C).
+
+    Here as in the inverse the channels come last on the way, so that pictures and gradients are laid out like that.
+    """
+    cells = pixels.permute(0, 2, 3, 1).unflatten(2, (grid, -1)).unflatten(1, (grid, -1))  # (B, i, a, j, b, C)
+    return cells.transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 
 def out_of_cells(cells: Tensor, grid: int) -> Tensor:
     """The inverse of :func:`into_cells`."""
     side = int(cells.shape[1] ** 0.5)
     pixels = cells.unflatten(1, (side, side)).unflatten(0, (-1, grid, grid))  # (B, i, j, a, b, C)
-    return pixels.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+    return pixels.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def _conv3(channels: int, out: int) -> nn.Conv2d:

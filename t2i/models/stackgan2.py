@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from t2i.models.blocks import gated_residual, image_head, up_block
+from t2i.models.blocks import Gate, gated_residual, image_head, up_block
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generated
 from t2i.models.initial import ConditioningAugmentation, SentenceStage
@@ -24,7 +24,7 @@ class ConditionRefinement(nn.Module):
         super().__init__()
         convolution = nn.Conv2d(condition_size + width, 2 * width, 3, padding=1, bias=False)
         self.joint = nn.Sequential(
-            OrderedDict(conv=convolution, norm=nn.BatchNorm2d(2 * width), gate=nn.GLU(dim=1))
+            OrderedDict(conv=convolution, norm=nn.BatchNorm2d(2 * width), gate=Gate())
         )  # fmt: skip
         self.residual = nn.Sequential(*(gated_residual(width) for _ in range(residual_blocks)))
         self.up = up_block(width, width // 2)

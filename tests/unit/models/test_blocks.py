@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from t2i.models.blocks import Fusion, SpectralConv2d, UpConv2d, doublings, gated_residual, image_head, up_block
+from t2i.models.blocks import Fusion, Gate, SpectralConv2d, UpConv2d, doublings, gated_residual, image_head, up_block
 
 
 def both_ways(conv: UpConv2d, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
@@ -57,6 +57,16 @@ def test_the_fast_doubling_needs_four_ninths_of_the_multiplications_where_it_is_
             flops[conv.fast] = counter.get_total_flops()
         assert flops[False] == 2 * 9 * 8 * 16 * (2 * side) ** 2
         assert flops[True] * 9 == flops[False] * (4 if side >= 16 else 9)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gate_is_a_gated_linear_unit_whose_gradient_keeps_the_layout(layout):
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 4, 5, dtype=torch.double).to(memory_format=layout).requires_grad_()
+    slope = torch.randn(2, 3, 4, 5, dtype=torch.double).to(memory_format=layout)
+    found, wanted = ((out, *torch.autograd.grad(out, x, slope)) for out in (Gate()(x), F.glu(x, dim=1)))
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    assert all(part.is_contiguous(memory_format=layout) for part in found)
 
 
 def test_an_up_block_doubles_and_gates():
