@@ -96,7 +96,9 @@ def fill(module: nn.Module, weights: dict, path: Path, what: str, called: Callab
     """``module`` with memory on the CPU and ``weights`` in it, by :func:`load_weights`, in eval mode.
 
     Meant for modules from the meta device, where nothing is initialised that the weights overwrite anyway; at the size
-    of the papers that takes seconds. A buffer that the state dict leaves out would stay undefined.
+    of the papers that takes seconds. A buffer that the state dict leaves out would stay undefined. Whoever asks, and in
+    whatever mode, the weights can be trained and differentiated.
     """
-    load_weights(module.to_empty(device="cpu"), weights, path, what, called)
+    with torch.inference_mode(False):
+        load_weights(module.to_empty(device="cpu"), weights, path, what, called)
     return module.eval()

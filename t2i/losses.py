@@ -85,18 +85,18 @@ def redundancy(outputs: Tensor) -> Tensor:
     return twice.sum(dim=1).mean() / 2
 
 
-def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0) -> Tensor:
-    """The symmetric structured joint embedding (Reed et al., CVPR 2016, equations 3 to 5).
+def joint_embedding(images: Tensor, texts: Tensor, margin: float = 1.0, symmetric: bool = True) -> Tensor:
+    """The structured joint embedding (Reed et al., CVPR 2016, equations 3 to 5).
 
     ``images`` and ``texts`` (B, D): pair i is of class i and all classes differ. With F(v, t) = v·t, every caption of
-    another class that comes within ``margin`` of the right one costs the difference, and so does every such image;
-    the sum is divided by B², as the authors' code does.
+    another class that comes within ``margin`` of the right one costs the difference, and so does, where it is
+    ``symmetric``, every such image; the sum is divided by B², as the authors' code does.
     """
     scores = upcast(images) @ upcast(texts).T  # (image, text)
     right = scores.diagonal()
     other = ~torch.eye(len(scores), dtype=torch.bool, device=scores.device)
     by_image = (margin + scores - right[:, None]).clamp(min=0)[other].sum()
-    by_text = (margin + scores - right[None, :]).clamp(min=0)[other].sum()
+    by_text = (margin + scores - right[None, :]).clamp(min=0)[other].sum() if symmetric else 0
     return (by_image + by_text) / scores.numel()
 
 

@@ -57,9 +57,10 @@ def _renamed(key: str, beginnings) -> str:
     return key
 
 
-def _char_cnn_rnn(dataset: str, variant: str, channels: tuple[int, ...]) -> Kind:
-    settings = {"variant": variant, "channels": channels}
-    return Kind("char-cnn-rnn", dataset, "text encoder", lambda mask, words: CharCnnRnn(**settings), settings)
+def _char_cnn_rnn(model: str, dataset: str) -> Kind:
+    config = configs.load(model, dataset)
+    settings = {"variant": config.variant, "channels": config.channels}
+    return Kind(model, dataset, "text encoder", lambda mask, words: CharCnnRnn(**settings), settings)
 
 
 def _words(dataset: str, rnn: str) -> Kind:
@@ -126,9 +127,9 @@ def _project(name: str, model: str) -> dict[str, Kind]:
 
 
 KINDS: dict[str, Kind] = {
-    "char_cnn_rnn_birds_cvpr": _char_cnn_rnn("cub", "cvpr", (384, 512, 256)),
-    CHARACTERS: _char_cnn_rnn("cub", "icml-gru", (384, 512, 512)),
-    "char_cnn_rnn_flowers_icml": _char_cnn_rnn("flowers", "icml-rnn", (384, 512, 512)),
+    "char_cnn_rnn_birds_cvpr": _char_cnn_rnn("char-cnn-rnn", "cub"),
+    CHARACTERS: _char_cnn_rnn("char-cnn-rnn-icml", "cub"),
+    "char_cnn_rnn_flowers_icml": _char_cnn_rnn("char-cnn-rnn-icml", "flowers"),
     **_project("attngan", "attngan"),
     **_project("dmgan", "dm-gan"),
     **_stackgan("stackgan1_default", "cub", CHARACTERS),

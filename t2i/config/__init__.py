@@ -13,6 +13,7 @@ from t2i.config.papers import COMPOSITIONS, MODELS, PAPER, STAGE_ONE, paper
 from t2i.config.profiles import PROFILES, SCALE_KNOBS
 from t2i.config.settings import (
     PUBLISHED_EMBEDDINGS,
+    CaptionPairsConfig,
     CharCnnRnnConfig,
     ConditionedConfig,
     Config,
@@ -35,6 +36,7 @@ __all__ = [
     "PUBLISHED_EMBEDDINGS",
     "SCALE_KNOBS",
     "STAGE_ONE",
+    "CaptionPairsConfig",
     "CharCnnRnnConfig",
     "ConditionedConfig",
     "Config",
@@ -55,6 +57,7 @@ __all__ = [
 ]
 
 PROFILE_NAMES = tuple(PROFILES)
+_AT_MOST = {"views": 10}
 _MAY_BE_ZERO = ("seed", "steps", "images_per_class", "residual_blocks", "halve_every", "write_back_every")
 
 
@@ -165,8 +168,8 @@ def _overridden(config: Config, overrides: dict) -> Config:
 
 def _check_encoder(config: GanConfig) -> None:
     """A model reads with one kind of encoder; only the run in a folder can turn out to be of another."""
-    known = (*MODELS, *([PUBLISHED_EMBEDDINGS] if config.reads != "char-cnn-rnn" else []))
-    if config.text_encoder in known and config.text_encoder != config.reads:
+    kinds = {name: PAPER[name, "cub"].kind for name in MODELS} | {PUBLISHED_EMBEDDINGS: "char-cnn-rnn"}
+    if kinds.get(config.text_encoder, config.reads) != config.reads:
         problem = f"The encoder is {config.text_encoder}, and {config.model} reads with {config.reads}"
         raise UserError(problem, f"Name the folder of a {config.reads} run.")
 
@@ -196,6 +199,8 @@ def _check_numbers(config: Config) -> None:
         least = int(name not in _MAY_BE_ZERO)
         if kind is int and not (isinstance(value, int) and value >= least):
             raise UserError(f"{name} is {value!r}", f"Give a whole number from {least} on.")
+        if name in _AT_MOST and value > _AT_MOST[name]:
+            raise UserError(f"{name} is {value!r}", f"Give a whole number from {least} to {_AT_MOST[name]}.")
         if kind is float and not (isinstance(value, int | float) and 0 <= value < math.inf):
             raise UserError(f"{name} is {value!r}", "Give a number from 0 on.")
     if config.learning_rate == 0:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from t2i.config.settings import (
+    CaptionPairsConfig,
     CharCnnRnnConfig,
     Config,
     DamsmConfig,
@@ -67,36 +68,50 @@ def _multi_stage(name: str, dataset: str) -> MultiStageConfig:
 STAGE_ONE = {"stackgan-cnn": "plain", "stackgan-res": "residual", "stackgan-se": "squeeze"}
 
 
-def _stack_gans(dataset: str, view: dict) -> list[Config]:
+def _encoders(dataset: str, view: dict) -> list[Config]:
+    """Char-CNN-RNN as CVPR 2016 has it, and as GAN-CLS read with it (icml2016's CONFIG): wider, and for birds with a
+    GRU over 18 steps. COCO has one alone, which sees captions and no pictures. And DAMSM."""
+    names = "char-cnn-rnn", "char-cnn-rnn-icml"
+    if dataset == "coco":
+        damsm = DamsmConfig("damsm", dataset, epochs=100, words=15, captions_per_image=5)
+        return [*(CaptionPairsConfig(name, dataset) for name in names), damsm]
+    wide = dict(variant="icml-rnn" if dataset == "flowers" else "icml-gru", channels=(384, 512, 512))
+    characters = [CharCnnRnnConfig(name, dataset, **view | own) for name, own in zip(names, ({}, wide), strict=True)]
+    return [*characters, DamsmConfig("damsm", dataset)]
+
+
+def _stack_gans(dataset: str, given: dict) -> list[Config]:
     """StackGAN's stages and StackGAN++. On COCO the numbers of StackGAN's code, which was published for it alone."""
-    coco = dict(generator_width=192, discriminator_width=96, batch_size=128, epochs=120, halve_every=20)
-    given = view | (coco if dataset == "coco" else {})
-    second = dict(batch_size=40, epochs=100, residual_blocks=2) if dataset == "coco" else {}
-    first = [StackGanConfig(name, dataset, block=block, **given) for name, block in STAGE_ONE.items()]
+    first, second = given, {}
+    if dataset == "coco":
+        widths = dict(generator_width=192, discriminator_width=96)
+        first = given | widths | dict(batch_size=128, epochs=120, halve_every=20)
+        second = dict(batch_size=40, epochs=100, residual_blocks=2, stage1="stackgan-cnn", block="plain")
     return [
-        *first,
-        StackGanStage2Config("stackgan-stage2", dataset, **given | second),
-        StackGanTreeConfig("stackgan2", dataset),
+        *(StackGanConfig(name, dataset, block=block, **first) for name, block in STAGE_ONE.items()),
+        StackGanStage2Config("stackgan-stage2", dataset, **first | second),
+        StackGanTreeConfig("stackgan2", dataset, text_encoder=given["text_encoder"]),
     ]
 
 
 def _papers(dataset: str) -> list[Config]:
     """The published setting of every model on one data set.
 
-    Aviary follows CUB, but for one thing: its birds are cropped to their boxes in every model, as in all papers after
+    Aviary follows CUB, but for two things: its birds are cropped to their boxes in every model, as in all papers after
     GAN-CLS, because at the sizes of the small profiles a whole picture holds too little bird; and every model keeps
-    the aspect, so that all are measured against the same real pictures.
+    the aspect, so that all are measured against the same real pictures. There and in a folder of one's own, all GANs of
+    sentences read with the encoder of CVPR 2016, so that one is enough.
     """
     view = {"crop": "box", "resize": "shorter"} if dataset == "aviary" else {}
-    encoder, gan = CharCnnRnnConfig("char-cnn-rnn", dataset, **view), GanClsConfig("gan-cls", dataset, **view)
-    damsm = DamsmConfig("damsm", dataset)
+    ours = dataset in ("aviary", "folder")
+    given = view | {"text_encoder": "char-cnn-rnn" if ours else "char-cnn-rnn-icml"}
+    gan = GanClsConfig("gan-cls", dataset, **given)
     if dataset == "coco":  # icml2016's COCO script
         widths = {"generator_width": 196, "discriminator_width": 196}
         gan = replace(gan, **widths, captions_averaged=3, captions_replaced=False, epochs=200, halve_every=40)
-        damsm = replace(damsm, epochs=100, words=15, captions_per_image=5)
     interpolating = replace(gan, model="gan-cls-int", interpolation_weight=1.0)
     stages = [_multi_stage(name, dataset) for name in COMPOSITIONS]
-    return [encoder, damsm, gan, interpolating, *stages, *_stack_gans(dataset, view)]
+    return [*_encoders(dataset, view), gan, interpolating, *stages, *_stack_gans(dataset, given)]
 
 
 PAPER: dict[tuple[str, str], Config] = {

@@ -8,7 +8,7 @@ from t2i.config.papers import COMPOSITIONS, STAGE_ONE
 # fmt: off
 SCALE_KNOBS = frozenset({
     "image_size", "images_per_class", "batch_size", "steps", "learning_rate", "ema_decay", "precision", "compile",
-    "log_every", "sample_every", "checkpoint_every", "evaluation_protocol", "channels", "image_features",
+    "log_every", "sample_every", "checkpoint_every", "evaluation_protocol", "channels", "image_features", "views",
     "generator_width", "discriminator_width", "captions_averaged", "trunk", "trunk_width", "trunk_size", "trials",
     "grid", "kl_weight", "batch_norm_statistics",
 })
@@ -25,7 +25,7 @@ _CPU_STAGES = _GAN | dict(batch_size=16, steps=800, ema_decay=0.995, log_every=2
 _FAMILIES: dict[str, dict[str, dict]] = {
     "smoke": {
         "char-cnn-rnn": _SMOKE | dict(
-            image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1"
+            image_size=64, batch_size=16, steps=40, channels=(32, 48, 32), image_features="aviarynet1", views=1
         ),
         "damsm": _SMOKE | dict(
             image_size=32, batch_size=16, steps=40, trunk="small", trunk_width=16, trials=200, sample_every=10
@@ -45,7 +45,7 @@ _FAMILIES: dict[str, dict[str, dict]] = {
     "cpu": {
         "char-cnn-rnn": dict(
             precision="auto", image_size=64, batch_size=30, steps=2500, log_every=25, channels=(96, 128, 96),
-            image_features="aviarynet1",
+            image_features="aviarynet1", views=1,
         ),
         "damsm": dict(
             precision="auto", image_size=32, batch_size=16, steps=1700, learning_rate=5e-4, trunk="small", trials=3000,
@@ -69,7 +69,9 @@ _FAMILIES: dict[str, dict[str, dict]] = {
         "stages": _CPU_STAGES | dict(image_size=32, learning_rate=6e-4, generator_width=32, discriminator_width=16),
     },
     "gpu": {
-        "char-cnn-rnn": dict(precision="auto", image_size=64, batch_size=30, steps=6000, image_features="aviarynet1"),
+        "char-cnn-rnn": dict(
+            precision="auto", image_size=64, batch_size=30, steps=6000, image_features="aviarynet1", views=1
+        ),
         "damsm": dict(precision="auto", image_size=256, steps=6000, trunk_width=64, trunk_size=68, sample_every=500),
         "gan-cls": _GAN | dict(batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000),
         "stage1": _GAN | dict(steps=20000, ema_decay=0.999),
@@ -85,7 +87,8 @@ _FAMILIES: dict[str, dict[str, dict]] = {
 def _rows(families: dict[str, dict], profile: str) -> dict[str, dict]:
     """A row for each model, from those of the families."""
     rows = {name: row for name, row in families.items() if name not in ("stage1", "stages")}
-    rows |= dict.fromkeys(STAGE_ONE, families["stage1"]) | {"gan-cls-int": rows["gan-cls"]}
+    rows |= dict.fromkeys(STAGE_ONE, families["stage1"])
+    rows |= {"gan-cls-int": rows["gan-cls"], "char-cnn-rnn-icml": rows["char-cnn-rnn"]}
     for name, (_, *refinements) in COMPOSITIONS.items():
         rows[name] = dict(families["stages"])
         if profile != "gpu" and "spatial" in refinements:

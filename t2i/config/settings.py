@@ -41,6 +41,8 @@ def _because(default, source: str):
 class Config:
     """What every model needs to train; each model adds its own fields below."""
 
+    kind: ClassVar[str] = "gan"  # what the model is, whatever it is called
+
     model: str
     dataset: str
     profile: str = "paper"
@@ -95,6 +97,8 @@ class Config:
 class CharCnnRnnConfig(Config):
     """Char-CNN-RNN under the structured joint embedding (Reed et al., CVPR 2016, with the numbers of its scripts)."""
 
+    kind: ClassVar[str] = "char-cnn-rnn"
+
     batch_size: int = _because(40, "cvpr2016 scripts: 40 distinct classes a batch")
     epochs: int = _because(200, "cvpr2016 scripts; an epoch is one iteration per class")
     learning_rate: float = _because(7e-4, "cvpr2016 scripts")
@@ -107,12 +111,30 @@ class CharCnnRnnConfig(Config):
     channels: tuple[int, ...] = _because((384, 512, 256), "HybridCNN.lua")
     embedding_size: int = _because(1024, "GoogLeNet's pooled features")
     image_features: Features = _because("googlenet", "cvpr2016: 1,024-d GoogLeNet features")
+    views: int = _because(10, "cvpr2016: of an image, one drawn in each step; the middle is the first of the ten")
     evaluation_protocol: str = _because("zero-shot", "Reed et al., CVPR 2016")
+
+
+@dataclass(frozen=True)
+class CaptionPairsConfig(CharCnnRnnConfig):
+    """Char-CNN-RNN as GAN-CLS reads with it on COCO: two captions of one image are embedded jointly (Reed et al., ICML
+    2016, with the numbers of scripts/train_coco_txt.sh). The fields of pictures are without effect."""
+
+    batch_size: int = _because(64, "icml2016 train_coco_txt.sh")
+    epochs: int = _because(200, "icml2016 train_coco_txt.sh; its CONFIG names a file saved after 80")
+    learning_rate: float = _because(2e-4, "icml2016 train_coco_txt.sh")
+    decay_per_epoch: float = _because(1.0, "icml2016: none besides the halving")
+    halve_every: int = _because(50, "icml2016 train_coco_txt.sh: decay_every, in epochs")
+    variant: Variant = _because("icml-gru", "icml2016 train_coco_txt.sh: gru18")
+    channels: tuple[int, ...] = _because((384, 512, 512), "icml2016 HybridCNNLong.lua; train_coco_txt.sh: cnn_dim")
+    evaluation_protocol: str = _because("caption-recall", "ours: icml2016 measures nothing")
 
 
 @dataclass(frozen=True)
 class DamsmConfig(Config):
     """DAMSM, the similarity of words and regions (Xu et al., AttnGAN, CVPR 2018, with the numbers of its code)."""
+
+    kind: ClassVar[str] = "damsm"
 
     crop: Crop = _because("box", "AttnGAN's code: every set with boxes is cropped to them")
     resize: Resize = _because("shorter", "AttnGAN's code: shorter side to 299 * 76 / 64")
@@ -142,7 +164,7 @@ class DamsmConfig(Config):
 class GanConfig(Config):
     """What every GAN has: texts that an encoder reads, noise, two widths, and one picture or several."""
 
-    reads: ClassVar[str] = "char-cnn-rnn"  # the model that its text encoder must be a run of
+    reads: ClassVar[str] = "char-cnn-rnn"  # the kind of model that its text encoder must be a run of
 
     text_encoder: str = _because("char-cnn-rnn", "every GAN before AttnGAN; or the folder of an encoder's run")
     noise_size: int = _because(100, "nz and Z_DIM in all of the line's code")

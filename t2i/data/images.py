@@ -98,6 +98,15 @@ def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
     return image[top : top + size, left : left + size]
 
 
+def views(image: np.ndarray, size: int, count: int) -> list[np.ndarray]:
+    """The first ``count`` of the ten (size, size, 3) views of ``image``: its middle, its four corners, and these five
+    mirrored."""
+    bottom, right = image.shape[0] - size, image.shape[1] - size
+    corners = [image[top : top + size, left : left + size] for top in (0, bottom) for left in (0, right)]
+    crops = [centre_crop(image, size), *corners]
+    return [*crops, *(crop[:, ::-1] for crop in crops)][:count]
+
+
 def pyramid(crop: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
     """``crop`` (H, W, 3) uint8 at every size of ``sizes``, each from the crop itself by PIL's bilinear filter."""
     if all(crop.shape[:2] == (size, size) for size in sizes):

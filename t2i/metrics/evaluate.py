@@ -129,8 +129,11 @@ class Evaluation:
 
 
 def test_captions(unseen: ImageTextDataset, count: int, seed: int) -> tuple[list[str], np.ndarray]:
-    """``count`` captions of unseen images, every image in turn, and the numbers of their images."""
+    """``count`` captions of unseen images, and the numbers of their images: every image in turn, or so many drawn at
+    random where there are more."""
     numbers = np.arange(count) % len(unseen)
+    if len(unseen) > count:
+        numbers = rng_for(seed, 0, "evaluation images").choice(len(unseen), count, replace=False)
     drawn = unseen.captions(numbers, rng_for(seed, 0, "evaluation captions"))
     return [caption for (caption,) in drawn], numbers
 

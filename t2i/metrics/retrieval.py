@@ -1,11 +1,13 @@
 """How well an encoder's space fits images of classes that it never saw: zero-shot classification and retrieval of a
-class (Reed et al., CVPR 2016, section 5), and DAMSM's retrieval of single images and captions in galleries."""
+class (Reed et al., CVPR 2016, section 5), and retrieval of single images and captions in galleries."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from t2i import device, galleries
+from t2i.config import CaptionPairsConfig, CharCnnRnnConfig
+from t2i.data.dataset import rng_for
 from t2i.metrics.metric import Column, Metric
 from t2i.training.image_features import Whitening, extractor, image_features
 
@@ -14,11 +16,11 @@ class ZeroShot(Metric):
     """Char-CNN-RNN's: zero-shot accuracy and AP@50 on unseen classes."""
 
     name = "zero_shot"
-    needs = "a char-cnn-rnn"
+    needs = "a char-cnn-rnn that learned from pictures"
     columns = (Column("zero_shot_accuracy", "zero-shot accuracy", 3), Column("retrieval_ap50", "AP@50", 3))
 
     def applies(self, run) -> bool:
-        return run.is_encoder and not run.reads_words
+        return type(run.config) is CharCnnRnnConfig
 
     def protocol(self, evaluation) -> str:
         return f"zero-shot-{_classes(evaluation.unseen.labels)}"
@@ -34,6 +36,34 @@ class ZeroShot(Metric):
             "retrieval_ap50": average_precision_at(50, images, unseen.labels, texts, text_labels),
             "chance": 1 / _classes(unseen.labels),
         }
+
+
+class CaptionRecall(Metric):
+    """Char-CNN-RNN's where it learned from captions alone: how often a caption of an unseen image is the nearest to
+    another one, among 100 images."""
+
+    name = "caption_recall"
+    needs = "a char-cnn-rnn that learned from captions alone"
+    columns = (Column("caption_recall_at_1", "recall@1 of captions by captions", 3),)
+
+    def applies(self, run) -> bool:
+        return isinstance(run.config, CaptionPairsConfig)
+
+    def protocol(self, evaluation) -> str:
+        return f"caption-recall-{min(galleries.SIZE, len(evaluation.unseen))}"
+
+    def measure(self, evaluation) -> dict[str, float]:
+        unseen, rng = evaluation.unseen, rng_for(evaluation.seed, 0, "caption galleries")
+        size = min(galleries.SIZE, len(unseen))
+        numbers = rng.permutation(len(unseen))[: len(unseen) // size * size]
+        written = [unseen.examples[number].captions for number in numbers]
+        drawn = [rng.choice(len(captions), 2, replace=len(captions) < 2) for captions in written]
+        texts = [[captions[two[k]] for captions, two in zip(written, drawn, strict=True)] for k in range(2)]
+        first, second = map(evaluation.run.encode, texts)
+        pairs = zip(first.split(size), second.split(size), strict=True)
+        ranks = torch.cat([galleries.rank_of_right(ours @ theirs.T) for ours, theirs in pairs])
+        found = {f"caption_recall_at_{k}": (ranks < k).double().mean().item() for k in galleries.RANKS}
+        return found | {"chance": 1 / size}
 
 
 class Galleries(Metric):

@@ -11,14 +11,23 @@ from t2i.metrics.conditioning import Matching
 from t2i.metrics.fidelity import Fidelity
 from t2i.metrics.metric import Column, Metric
 from t2i.metrics.r_precision import RealRPrecision, RPrecision
-from t2i.metrics.retrieval import Galleries, ZeroShot
+from t2i.metrics.retrieval import CaptionRecall, Galleries, ZeroShot
 
 if TYPE_CHECKING:
     from t2i.training.run import Run
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
-    for metric in (Fidelity(), Attributes(), RPrecision(), Matching(), ZeroShot(), Galleries(), RealRPrecision())
+    for metric in (
+        Fidelity(),
+        Attributes(),
+        RPrecision(),
+        Matching(),
+        ZeroShot(),
+        CaptionRecall(),
+        Galleries(),
+        RealRPrecision(),
+    )
 }
 
 

@@ -29,9 +29,9 @@ class Average:
 
     @torch.no_grad()
     def write_back(self, network: nn.Module) -> None:
-        """Let ``network`` go on from the average, as StackGAN++'s code does every so often."""
+        """Let ``network`` go on from the averaged parameters, as StackGAN++'s code does every so often; its batch-norm
+        statistics and its optimiser stay as they are."""
         self._copy(network.parameters(), self.module.parameters())
-        self._copy(network.buffers(), self.module.buffers())
 
     @staticmethod
     def _copy(targets, sources) -> None:

@@ -7,12 +7,15 @@ from t2i import losses
 from t2i.data.dataset import ImageTextDataset, distinct_class_indices, rng_for
 from t2i.text.char_cnn_rnn import CharCnnRnn, initialise
 from t2i.text.characters import LENGTH, characters
-from t2i.training.image_features import Whitening, backbone, extractor, image_features
+from t2i.training.image_features import Whitening, backbone, extractor, view_features
 from t2i.training.recipe import Recipe
 
 
 class CharCnnRnnRecipe(Recipe):
     """RMSProp on the joint embedding of one image and one caption from each of up to 40 classes.
+
+    Each step sees one of ``views`` views of each image, as Reed's does. His ten came ready-made; ours are the middle,
+    the corners, and these mirrored.
 
     The loss compares every caption with every image of the batch, so each process of a data-parallel run computes the
     whole batch; the batches are small and the result is that of one process.
@@ -31,33 +34,41 @@ class CharCnnRnnRecipe(Recipe):
     def __init__(self, config, index, fabric, networks, basis):
         super().__init__(config, index, fabric, networks, basis)
         self.data = ImageTextDataset.from_config(config, index)
-        features = image_features(self.data, extractor(config.image_features), fabric.device)
+        features = view_features(self.data, extractor(config.image_features), fabric.device, config.views)
         image = nn.Identity()
-        if features.shape[1] != config.embedding_size:
-            image = Whitening(features.shape[1], config.embedding_size)
-            image.fit(features, torch.from_numpy(self.data.labels))
-        self.features = image(features)
+        if features.shape[-1] != config.embedding_size:
+            image = Whitening(features.shape[-1], config.embedding_size)
+            image.fit(features.flatten(0, 1), torch.from_numpy(self.data.labels).repeat_interleave(config.views))
+        self.features = image(features)  # (N, views, D)
         self.symbols = [characters(example.captions, LENGTH).to(torch.uint8) for example in self.data.examples]
         optimizer = torch.optim.RMSprop(networks["encoder"].parameters(), config.learning_rate)
         self.encoder = self.add("encoder", optimizer)
         self.networks["image"] = image
-        self.classes = int(self.data.labels.max()) + 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Reed's epoch is one iteration per class; where every image is a class of its own, as many as there are
+        batches."""
+        classes = int(self.data.labels.max()) + 1
+        return classes if classes < len(self.data) else max(1, len(self.data) // self.config.batch_size)
 
     def total_steps(self) -> int:
-        return self.config.steps or self.config.epochs * self.classes  # Reed's epoch: one iteration per class
+        return self.config.steps or self.config.epochs * self.steps_per_epoch
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """One caption (B, 201) and the image vectors (B, D) of each drawn class."""
         indices = distinct_class_indices(self.data.labels, self.config.batch_size, self.config.seed, step)
         rng = rng_for(self.config.seed, step, "captions")
         symbols = torch.stack([self.symbols[i][rng.integers(len(self.symbols[i]))] for i in indices])
-        return symbols.long(), self.features[indices]
+        views = rng_for(self.config.seed, step, "views").integers(self.config.views, size=len(indices))
+        return symbols.long(), self.features[indices, views]
 
     def extras(self) -> dict:
         return {"image_features": self.config.image_features}
 
     def train_step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
-        self.set_learning_rate(self.config.learning_rate * self.config.decay_per_epoch ** (step // self.classes))
+        epoch = step // self.steps_per_epoch
+        self.set_learning_rate(self.config.learning_rate * self.config.decay_per_epoch**epoch)
         symbols, images = (part.to(self.fabric.device) for part in batch)
         texts = self.encoder(symbols)
         loss = losses.joint_embedding(images, texts)

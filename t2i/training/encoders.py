@@ -48,7 +48,7 @@ class Encoders:
     @property
     def reads_words(self) -> bool:
         """Whether they are DAMSM's."""
-        return self.config.model == "damsm"
+        return self.config.kind == "damsm"
 
     @property
     def sees_images(self) -> bool:

@@ -9,6 +9,8 @@ from tqdm.auto import tqdm
 
 from t2i import aviarynet
 from t2i.config import CharCnnRnnConfig
+from t2i.data import images
+from t2i.data.dataset import ImageTextDataset
 from t2i.errors import UserError
 from t2i.weights import googlenet_weights
 
@@ -77,18 +79,24 @@ class Whitening(nn.Module):
         return self
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, F) -> (N, embedding_size)."""
+        """(..., F) -> (..., embedding_size)."""
         white = (features - self.mean) @ self.whiten
-        return nn.functional.normalize(white, dim=1) * SMALL_LENGTH @ self.rotation.T
+        return nn.functional.normalize(white, dim=-1) * SMALL_LENGTH @ self.rotation.T
+
+
+def image_features(data: ImageTextDataset, embed, device: torch.device) -> Tensor:
+    """``embed`` of the middle of every image of ``data``: (N, F), on the CPU."""
+    return view_features(data, embed, device, 1)[:, 0]
 
 
 @torch.no_grad()
-def image_features(data, embed, device: torch.device, batch_size: int = 128) -> Tensor:
-    """``embed`` of the middle crop of every image of ``data`` (an ``ImageTextDataset``): (N, F), on the CPU."""
+def view_features(data: ImageTextDataset, embed, device: torch.device, views: int, batch_size: int = 128) -> Tensor:
+    """``embed`` of the first ``views`` views of every image of ``data`` (:func:`t2i.data.images.views`): (N, views, F),
+    on the CPU."""
     if isinstance(embed, nn.Module):
         embed = embed.to(device)
-    parts = []
-    for first in tqdm(range(0, len(data), batch_size), desc="image features", unit="batch", leave=False):
-        images = data.evaluation_images(range(first, min(first + batch_size, len(data))))[-1]
-        parts.append(embed(images.to(device)).cpu())
+    numbers, parts = torch.arange(len(data)).split(max(1, batch_size // views)), []
+    for part in tqdm(numbers, desc="image features", unit="batch", leave=False):
+        seen = [view for number in part for view in images.views(data.cache[number], data.sizes[-1], views)]
+        parts.append(embed(images.to_tensor(seen).to(device)).cpu().unflatten(0, (len(part), views)))
     return torch.cat(parts)

@@ -95,7 +95,7 @@ def kept(run: Run) -> Basis:
 
 
 def _check_encoder(config: configs.GanConfig, run: Run) -> None:
-    if run.config.model != config.reads:
+    if run.config.kind != config.reads:
         problem = f"{run.directory} is a run of {run.config.model}, and {config.model} reads with {config.reads}"
         raise UserError(problem, f"Name the folder of a {config.reads} run.")
 

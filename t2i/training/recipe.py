@@ -113,6 +113,11 @@ class Recipe:
         """Save a sheet of samples; ``model`` is the averaged network."""
 
 
+def halvings(every: int, epoch: int) -> int:
+    """How often a rate that is halved after every ``every`` epochs has been by ``epoch``, from 0; 0 is never."""
+    return epoch // every if every else 0
+
+
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Inside, ``module`` passes gradients on but collects none: a generator's step needs none of its discriminators."""

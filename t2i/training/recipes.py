@@ -3,6 +3,7 @@
 from t2i import config as configs
 from t2i import device
 from t2i.config import Config
+from t2i.training.caption_pairs import CaptionPairs
 from t2i.training.char_cnn_rnn import CharCnnRnnRecipe
 from t2i.training.damsm import Damsm
 from t2i.training.gan import Gan, GanCls
@@ -11,6 +12,7 @@ from t2i.training.recipe import Basis, Recipe
 
 RECIPES: dict[type[Config], type[Recipe]] = {
     configs.CharCnnRnnConfig: CharCnnRnnRecipe,
+    configs.CaptionPairsConfig: CaptionPairs,
     configs.DamsmConfig: Damsm,
     configs.GanClsConfig: GanCls,
     configs.StackGanConfig: Gan,

@@ -1,5 +1,6 @@
 """Little data sets and runs: a broken-to-order CUB, and a small Aviary with models that train in about a second."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,22 @@ def without_classes(tmp_path):
     (tmp_path / "captions.csv").write_text("\n".join(lines))
     folder.prepare(tmp_path / "photos", tmp_path / "captions.csv", tmp_path / "boats")
     return tmp_path / "boats"
+
+
+@pytest.fixture(scope="session")
+def coco_root(tmp_path_factory):
+    """COCO with eight train images and six val images, of three captions each."""
+    root = tmp_path_factory.mktemp("common") / "coco"
+    for part, numbers in (("train", range(8)), ("val", range(8, 14))):
+        images = [{"id": number, "file_name": f"{number:012d}.jpg"} for number in numbers]
+        texts = ("photo {} of a thing", "thing number {}", "this is {}")
+        captions = [{"image_id": k, "caption": text.format("abcdefghijklmn"[k])} for k in numbers for text in texts]
+        file = root / "annotations" / f"captions_{part}2017.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"images": images, "annotations": captions}))
+        for number in numbers:
+            picture(root / f"{part}2017" / f"{number:012d}.jpg", 30, 20, seed=number)
+    return root
 
 
 @pytest.fixture(scope="session")

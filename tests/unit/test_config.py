@@ -40,6 +40,43 @@ def test_paper_values_are_the_published_ones():
     )
 
 
+SENTENCES = "gan-cls", "gan-cls-int", *configs.STAGE_ONE, "stackgan-stage2", "stackgan2"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "variant", "channels"),
+    [
+        ("aviary", "cvpr", (384, 512, 256)),
+        ("folder", "cvpr", (384, 512, 256)),
+        ("cub", "icml-gru", (384, 512, 512)),
+        ("flowers", "icml-rnn", (384, 512, 512)),
+        ("coco", "icml-gru", (384, 512, 512)),
+    ],
+)
+def test_gans_of_sentences_read_with_the_variant_that_icml2016_names(dataset, variant, channels):
+    for profile in configs.PROFILE_NAMES:
+        for model in SENTENCES:
+            assert configs.load(model, dataset, profile).text_encoder in configs.PROFILES["smoke"]
+    needed = {configs.PAPER[model, dataset].text_encoder for model in SENTENCES}
+    encoder = configs.PAPER[needed.pop(), dataset]
+    assert (encoder.variant, encoder.channels) == (variant, channels) and not needed
+
+
+def test_coco_s_encoder_learns_from_captions_and_for_an_epoch_of_images():
+    for model in ("char-cnn-rnn", "char-cnn-rnn-icml"):
+        config = configs.PAPER[model, "coco"]
+        assert isinstance(config, configs.CaptionPairsConfig)
+        assert (config.batch_size, config.learning_rate, config.epochs, config.halve_every) == (64, 2e-4, 200, 50)
+        assert (config.variant, config.channels) == ("icml-gru", (384, 512, 512))
+
+
+def test_there_are_ten_views_of_a_picture():
+    assert configs.load("char-cnn-rnn", "cub").views == 10
+    assert {configs.load("char-cnn-rnn", "cub", profile).views for profile in ("smoke", "cpu", "gpu")} == {1}
+    with pytest.raises(UserError, match=r"views is 11\. Give a whole number from 1 to 10\."):
+        configs.load("char-cnn-rnn", "cub", views=11)
+
+
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_damsm_s_paper_values_are_those_of_attngan_s_code(dataset):
     config = configs.PAPER["damsm", dataset]
@@ -92,13 +129,10 @@ def test_the_paper_values_of_stackgan(model, dataset):
     length = config.batch_size, config.epochs, config.halve_every
     assert (*widths, *length, config.image_size) == STACKS[model, dataset]
     assert (config.noise_size, config.condition_size, config.kl_weight, config.learning_rate) == (100, 128, 2, 2e-4)
-    assert (config.crop, config.resize, config.ema_decay, config.text_encoder) == ("box", "square", 0, "char-cnn-rnn")
+    assert (config.crop, config.resize, config.ema_decay) == ("box", "square", 0)
     if model == "stackgan-stage2":
-        assert (config.stage1, config.block, config.residual_blocks) == (
-            "stackgan-res",
-            "residual",
-            2 if dataset == "coco" else 4,
-        )
+        inside = ("stackgan-cnn", "plain", 2) if dataset == "coco" else ("stackgan-res", "residual", 4)
+        assert (config.stage1, config.block, config.residual_blocks) == inside
     else:
         assert config.block == configs.STAGE_ONE[model]
 
@@ -116,7 +150,8 @@ def test_the_paper_values_of_stackgan2():
 def test_the_two_stages_of_a_profile_fit_together(dataset, profile):
     second = configs.load("stackgan-stage2", dataset, profile)
     first = configs.needs(second)["stage1"]
-    assert first.model == "stackgan-res" and configs.following(second, first) == second
+    assert first.model == ("stackgan-cnn" if dataset == "coco" else "stackgan-res")
+    assert configs.following(second, first) == second
     assert second.image_size == 4 * first.image_size == 4 * second.stage1_size
 
 
@@ -154,8 +189,8 @@ def test_what_a_model_needs_shares_its_data_seed_precision_and_device():
     given = dict(seed=4, root="/data", device="cpu", precision="bf16-mixed")
     for model in configs.MODELS:
         config = configs.load(model, "cub", "smoke", **given)
-        wanted = {"char-cnn-rnn": None, "damsm": None, "stackgan-stage2": "stackgan-res"}
-        name = wanted.get(model, "damsm" if model in configs.COMPOSITIONS else "char-cnn-rnn")
+        wanted = {"char-cnn-rnn": None, "char-cnn-rnn-icml": None, "damsm": None, "stackgan-stage2": "stackgan-res"}
+        name = wanted.get(model, "damsm" if model in configs.COMPOSITIONS else "char-cnn-rnn-icml")
         role = "stage1" if model == "stackgan-stage2" else "encoder"
         assert configs.needs(config) == ({role: configs.load(name, "cub", "smoke", **given)} if name else {})
 
@@ -169,7 +204,13 @@ def test_what_a_model_needs_may_be_a_folder_or_nothing():
 
 
 @pytest.mark.parametrize(
-    ("model", "encoder"), [("gan-cls", "damsm"), ("attngan", "char-cnn-rnn"), ("attngan", "published-embeddings")]
+    ("model", "encoder"),
+    [
+        ("gan-cls", "damsm"),
+        ("attngan", "char-cnn-rnn"),
+        ("attngan", "char-cnn-rnn-icml"),
+        ("attngan", "published-embeddings"),
+    ],
 )
 def test_an_encoder_that_a_model_cannot_read_with_is_refused(model, encoder):
     with pytest.raises(UserError, match=rf"The encoder is {encoder}, and {model} reads with .*\. Name the folder of a"):
@@ -322,7 +363,7 @@ def test_a_new_stage_with_a_number_and_a_loss_is_a_class_an_entry_and_a_row(chec
 def test_every_setting_names_its_source():
     kinds = {type(config) for config in configs.PAPER.values()}
     unnamed = {f.name for kind in kinds for f in dataclasses.fields(kind) if not f.metadata.get("source")}
-    assert len(kinds) == 7 and unnamed == {"model", "dataset", "profile"}
+    assert len(kinds) == 8 and unnamed == {"model", "dataset", "profile"}
 
 
 @pytest.mark.parametrize(

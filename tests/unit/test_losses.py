@@ -120,6 +120,11 @@ def test_joint_embedding_against_a_loop_over_pairs():
                 total = total + (1 + images[j] @ texts[i] - images[i] @ texts[i]).clamp(min=0)
     torch.testing.assert_close(losses.joint_embedding(images, texts), total / 16)
     (slow,) = torch.autograd.grad(total / 16, images)
+    one_sided = losses.joint_embedding(images, texts, symmetric=False)
+    torch.testing.assert_close(one_sided + losses.joint_embedding(texts, images, symmetric=False), total / 16)
+    pairs = [(i, j) for i in range(4) for j in range(4) if i != j]
+    by_image = sum((1 + images[i] @ texts[j] - images[i] @ texts[i]).clamp(min=0) for i, j in pairs)
+    torch.testing.assert_close(one_sided, by_image / 16)
     (fast,) = torch.autograd.grad(losses.joint_embedding(images, texts), images)
     torch.testing.assert_close(fast, slow)
 

@@ -95,6 +95,7 @@ def release(tmp_path, monkeypatch):
 
 def test_a_stage_one_is_imported_and_stacked_on(release):
     assert main(["import", "char_cnn_rnn_birds_icml", str(release / "char.pth")]) == 0
+    assert Run.load(release / "runs" / "char_cnn_rnn_birds_icml").config == configs.load("char-cnn-rnn-icml", "cub")
     assert main(["import", "stackgan1_default_STAGE1_G", str(release / "netG_epoch_600.pth")]) == 0
     run = Run.load(release / "runs" / "stackgan1_default_STAGE1_G")
     assert run.config.model == "stackgan-cnn" and run.config.dataset == "cub"
@@ -107,7 +108,7 @@ def test_a_stage_one_is_imported_and_stacked_on(release):
     assert basis.stage1.config == run.config
     config, asked = obtain.begun(config, basis, RECIPES[type(config)], {})
     assert config.block == "plain" and config.text_encoder.endswith("char_cnn_rnn_birds_icml")
-    assert asked == {"block": "residual", "text_encoder": "char-cnn-rnn"}
+    assert asked == {"block": "residual", "text_encoder": "char-cnn-rnn-icml"}
 
 
 def test_what_cannot_be_imported_is_said(release, capsys):

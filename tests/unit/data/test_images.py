@@ -145,3 +145,16 @@ def test_to_uint8_truncates_and_clamps():
 def test_pictures_lie_channels_last_as_the_networks_want_them():
     tensor = images.to_tensor(np.zeros((2, 4, 5, 3), dtype=np.uint8))
     assert tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_ten_views_are_the_middle_the_corners_and_their_mirror_images():
+    image = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    views = images.views(image, 4, 10)
+    assert np.array_equal(views[0], images.centre_crop(image, 4))
+    corners = image[:4, :4], image[:4, 4:], image[2:, :4], image[2:, 4:]
+    for found, wanted in zip(views[1:5], corners, strict=True):
+        assert np.array_equal(found, wanted)
+    for plain, mirrored in zip(views[:5], views[5:], strict=True):
+        assert np.array_equal(plain, mirrored[:, ::-1])
+    assert len({view.tobytes() for view in views}) == 10
+    assert [view.tobytes() for view in images.views(image, 4, 3)] == [view.tobytes() for view in views[:3]]

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from t2i import checkpoint
+from t2i import checkpoint, data
 from t2i.__main__ import main
+from t2i.data.dataset import ImageTextDataset
 from t2i.errors import UserError
 from t2i.metrics import r_precision, records
 from t2i.metrics.evaluate import Evaluation, evaluate
+from t2i.metrics.evaluate import test_captions as draw_captions
 from t2i.metrics.metric import Metric
 from t2i.metrics.protocols import PROTOCOLS
 from t2i.metrics.table import METRICS
@@ -39,6 +41,19 @@ def test_half_a_pair_cannot_be_measured(damsm_folder):
         run.state["networks"][name] = {}
         with pytest.raises(UserError, match=sentence):
             evaluate(run)
+
+
+def test_every_unseen_image_has_its_caption_in_turn_or_some_are_drawn(little_aviary):
+    index = data.read("aviary", little_aviary)
+    unseen = ImageTextDataset(index, "test", (32,))
+    captions, numbers = draw_captions(unseen, 70, seed=0)
+    assert numbers.tolist() == [k % 30 for k in range(70)]
+    found = {seed: draw_captions(unseen, 10, seed) for seed in (0, 1)}
+    for captions, numbers in found.values():
+        assert len(set(numbers)) == 10 and set(numbers) != set(range(10))  # not the first in file order
+        assert all(c in unseen.examples[n].captions for c, n in zip(captions, numbers, strict=True))
+    assert found[0][1].tolist() != found[1][1].tolist()
+    assert draw_captions(unseen, 10, 0)[0] == found[0][0]
 
 
 # --- a part of it

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from t2i.text.char_cnn_rnn import CharCnnRnn, MeanGRU, MeanRNN, initialise
+from t2i.text.char_cnn_rnn import CharCnnRnn, MeanGRU, MeanRNN, initialise, initialise_convolutions
 
 
 @pytest.mark.parametrize(("variant", "steps"), [("cvpr", 8), ("icml-rnn", 8), ("icml-gru", 18)])
@@ -47,3 +47,13 @@ def test_initialise_fills_reeds_interval():
     initialise(encoder)
     largest = max(p.abs().max().item() for p in encoder.parameters())
     assert 0.0799 < largest <= 0.08
+
+
+@pytest.mark.parametrize(("channels", "std"), [((384, 512, 512), 0.02), ((96, 128, 96), 0.04)])
+def test_coco_s_convolutions_start_narrow_and_without_bias(channels, std):
+    encoder = CharCnnRnn("icml-gru", channels)
+    rest = encoder.rnn.i2h.weight.clone()
+    initialise_convolutions(encoder)
+    for convolution in (encoder.conv1, encoder.conv2, encoder.conv3):
+        assert convolution.weight.std().item() == pytest.approx(std, rel=0.02) and not convolution.bias.any()
+    assert torch.equal(encoder.rnn.i2h.weight, rest)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from states import differing, ended, tensors
 
-from t2i import checkpoint, log
+from t2i import checkpoint, log, models
 from t2i import config as configs
 from t2i.__main__ import main
 from t2i.errors import UserError
@@ -93,6 +93,23 @@ def test_the_processes_of_a_data_parallel_run_share_one_batch(recipe):
         assert torch.equal(torch.cat([getattr(part.text, name) for part in parts]), getattr(whole.text, name)), name
     assert whole.text.numbers.shape == (4, 4) and whole.text.lengths.max() == 4
     assert not torch.equal(made.batch(4).noise, parts[1].noise)
+
+
+@pytest.mark.parametrize("model", ["gan-cls", "stackgan-se", "stackgan-stage2", "stackgan2", "attngan", "msmt-gan"])
+def test_running_statistics_are_those_of_the_live_generator(tiny_stack, tiny_stages, model):
+    """As in all of the line's code, and under "paper"."""
+    make = tiny_stages if model in configs.COMPOSITIONS else tiny_stack
+    ends = {
+        kind: ended(fit(make(model, batch_norm_statistics=kind, ema_decay=0.9), resume=False))
+        for kind in ("running", "measured")
+    }
+    buffers = [name for name, _ in models.from_config(make(model)).generator.named_buffers()]
+    means = [name for name in buffers if name.endswith("running_mean")]
+    live, average = ends["running"]["networks"]["generator"], ends["running"]["average"]
+    assert means and all(torch.equal(live[name], average[name]) for name in buffers)
+    assert all(average[name].any() for name in means)
+    assert not any(torch.equal(ends["measured"]["average"][name], live[name]) for name in means)
+    assert configs.PAPER[model, "cub"].batch_norm_statistics == "running"
 
 
 def test_statistics_are_measured_for_the_averaged_weights(tiny_stages, recipe):

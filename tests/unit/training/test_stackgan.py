@@ -211,6 +211,33 @@ def test_the_average_follows_the_live_weights(tiny_stack, model):
     assert not torch.equal(averaged["average"][name], averaged["networks"]["generator"][name])
 
 
+def test_training_goes_on_from_the_average_every_so_often(tiny_stack):
+    """As StackGAN++'s code has it: the parameters, and neither the statistics nor Adam."""
+    ends = {}
+    for steps, every in ((2, 0), (2, 2), (3, 0), (3, 2)):
+        settings = dict(ema_decay=0.9, batch_norm_statistics="running", write_back_every=every)
+        ends[steps, every] = ended(fit(tiny_stack("stackgan2", steps=steps, **settings), resume=False))
+    learned = [name for name, _ in models.from_config(tiny_stack("stackgan2")).generator.named_parameters()]
+    written, never = ends[2, 2], ends[2, 0]
+    for name in learned:
+        assert torch.equal(written["networks"]["generator"][name], never["average"][name]), name
+        assert torch.equal(written["average"][name], never["average"][name]), name
+    name = "augmentation.fc.weight"
+    assert name in learned and not torch.equal(never["networks"]["generator"][name], never["average"][name])
+    assert not torch.equal(ends[3, 2]["networks"]["generator"][name], ends[3, 0]["networks"]["generator"][name])
+    assert differing(written["optimizers"], never["optimizers"]) == []
+    assert configs.PAPER["stackgan2", "cub"].write_back_every == 2000
+    assert all(configs.PAPER[model, "cub"].write_back_every == 0 for model in (*MODELS[:-1], "attngan", "gan-cls"))
+
+
+@pytest.mark.parametrize("stop", [2, 3])
+def test_a_run_goes_on_to_the_same_bits_across_a_write_back(tiny_stack, stop):
+    settings = dict(ema_decay=0.9, write_back_every=2)
+    whole = ended(fit(tiny_stack("stackgan2", steps=5, **settings)))
+    fit(tiny_stack("stackgan2", steps=stop, **settings), resume=False)
+    assert differing(whole, ended(fit(tiny_stack("stackgan2", steps=5, **settings)))) == []
+
+
 @pytest.mark.parametrize("model", ["stackgan-se", "stackgan-stage2"])
 def test_statistics_are_measured_for_the_averaged_weights(tiny_stack, recipe, model):
     run, made = fit(tiny_stack(model)), recipe(model)
