@@ -99,7 +99,8 @@ def published(dataset: str | None = None, method: str | None = None, metric: str
 
 
 def collect(runs_root: Path | str | None = None, recorded_root: Path | str | None = None) -> pd.DataFrame:
-    """Every ``result*.json`` under the runs ("this run") and under ``data/results`` ("recorded"), one row each.
+    """The ``result*.json`` of every run ("this run") and of every folder of ``data/results`` ("recorded"), one row
+    each; what lies deeper, such as ablations, is not among them.
 
     Columns: origin, the record's fields, the names of what it measured, its path, and its metrics. Of several
     evaluations of one run under one protocol the newest counts.
@@ -107,7 +108,7 @@ def collect(runs_root: Path | str | None = None, recorded_root: Path | str | Non
     roots = {"recorded": recorded_root or paths.recorded_results(), "this run": runs_root or paths.runs_root()}
     rows = []
     for origin, root in roots.items():
-        for path in sorted(Path(root).rglob("result*.json")):
+        for path in sorted(Path(root).glob("*/result*.json")):
             found = read(path)
             fields = {name: found[name] for name in _COLUMNS if name in found}
             own = {"origin": origin, "measured": tuple(found["metrics"]), "path": str(path)}

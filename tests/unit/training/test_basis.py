@@ -52,10 +52,8 @@ def test_what_a_run_does_not_build_on_is_refused(tiny_stages, damsm_folder, enco
 
 def test_a_loss_of_one_s_own_is_one_class(tiny_stages, tmp_path):
     config = tiny_stages()
-    usual, own = (
-        fit(config, directory=tmp_path / "usual"),
-        fit(config, directory=tmp_path / "own", objective=Hinge(config)),
-    )
+    usual = fit(config, directory=tmp_path / "usual")
+    own = fit(config, directory=tmp_path / "own", objective=Hinge(config))
     assert own.state["objective"] == "Hinge" and differing(ended(usual), ended(own))
     longer = tiny_stages(steps=4)
     with pytest.raises(UserError, match=r"holds a run with other losses \(Hinge there and AttnGan here\)"):
