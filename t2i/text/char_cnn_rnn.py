@@ -81,17 +81,14 @@ class CharCnnRnn(nn.Module):
 
     def forward(self, symbols: Tensor) -> Tensor:
         """Symbol numbers (B, 201), 0 where there is none -> sentence vectors (B, embedding_size)."""
-        with torch.autocast(symbols.device.type, enabled=False):
-            return self._forward(symbols)
-
-    def _forward(self, symbols: Tensor) -> Tensor:
         one_hot = F.one_hot(symbols, len(ALPHABET) + 1)[:, :, 1:].transpose(1, 2).to(self.conv1.weight.dtype)
-        x = _pool(_rectify(self.conv1(one_hot)), stride=3)  # (B, 384, 66)
-        x = _pool(_rectify(self.conv2(x)), stride=3)  # (B, 512, 21)
-        x = _rectify(self.conv3(x))  # (B, 256, 18)
-        if self.variant != "icml-gru":
-            x = _pool(x, stride=2)  # (B, 256, 8)
-        return self.emb_proj(self.rnn(x.transpose(1, 2)))
+        with torch.autocast(one_hot.device.type, enabled=False):  # text encoders stay in float32
+            x = _pool(_rectify(self.conv1(one_hot)), stride=3)  # (B, 384, 66)
+            x = _pool(_rectify(self.conv2(x)), stride=3)  # (B, 512, 21)
+            x = _rectify(self.conv3(x))  # (B, 256, 18)
+            if self.variant != "icml-gru":
+                x = _pool(x, stride=2)  # (B, 256, 8)
+            return self.emb_proj(self.rnn(x.transpose(1, 2)))
 
     def encode(self, texts: list[str]) -> Tensor:
         """Captions as written -> (B, embedding_size); what lies beyond 201 characters is not read."""

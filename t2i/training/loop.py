@@ -46,7 +46,7 @@ def fit(
     if saved:
         config = obtain.continued(config, saved, directory)
         if obtain.is_complete(saved, config):
-            return Run(config, saved, directory)
+            return Run(obtain.as_long(config, saved), saved, directory)
         basis, asked = obtain.kept(Run(config, saved, directory)), saved["asked"]
     else:
         basis = obtain.basis(config, given or {}, train=fit)

@@ -63,6 +63,11 @@ def is_complete(saved: checkpoint.State, config: Config) -> bool:
     return saved["finished"] and (saved["step"] >= config.steps > 0 or as_long)
 
 
+def as_long(config: Config, saved: checkpoint.State) -> Config:
+    """``config`` with the length of a finished run, which may have been asked to be shorter."""
+    return replace(config, **{name: saved["config"][name] for name in ("steps", "epochs")})
+
+
 def basis(config: Config, given: dict[str, Run], train: Callable[[Config], Run]) -> Basis:
     """What ``config`` builds on (:func:`t2i.config.needs`): the runs that are ``given`` by role, "encoder" or "stage1",
     or lie in the folders that it names, or belong to the same data, profile and seed, which ``train`` loads or trains.
@@ -104,5 +109,5 @@ def _trained(wanted: Config, config: Config, train: Callable[[Config], Run]) -> 
     """The run of ``wanted``, which ``config`` builds on; one that is there is taken in whatever precision it has."""
     there = (wanted.directory / "checkpoint.pt").exists()
     if not there:
-        tqdm.write(f"{config.name} builds on {wanted.name}, which is trained first, in {wanted.directory}")
+        tqdm.write(f"{config.name} builds on {wanted.name}, which is trained first")
     return train(replace(wanted, precision="auto") if there else wanted)

@@ -24,7 +24,8 @@ RECIPES: dict[type[Config], type[Recipe]] = {
 
 def prepare(config: Config, basis: Basis | None = None, objective: Objective | None = None) -> Recipe:
     """The recipe of ``config`` before its first step: its data are read, its networks are made from the seed and set up
-    on their device. ``basis`` is what it builds on, ``objective`` replaces the losses of a GAN."""
+    on their device, where they stay. ``basis`` is what it builds on, ``objective`` replaces the losses of a GAN. What a
+    new run decides about ``config`` (:func:`t2i.training.obtain.begun`) is decided before."""
     model, basis = RECIPES[type(config)], basis or Basis()
     if config.compile:
         device.require_compiler(config.device)
