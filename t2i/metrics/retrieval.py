@@ -56,10 +56,8 @@ class CaptionRecall(Metric):
         unseen, rng = evaluation.unseen, rng_for(evaluation.seed, 0, "caption galleries")
         size = min(galleries.SIZE, len(unseen))
         numbers = rng.permutation(len(unseen))[: len(unseen) // size * size]
-        written = [unseen.examples[number].captions for number in numbers]
-        drawn = [rng.choice(len(captions), 2, replace=len(captions) < 2) for captions in written]
-        texts = [[captions[two[k]] for captions, two in zip(written, drawn, strict=True)] for k in range(2)]
-        first, second = map(evaluation.run.encode, texts)
+        drawn = unseen.captions(numbers, rng, 2, replace=False)
+        first, second = (evaluation.run.encode(list(column)) for column in zip(*drawn, strict=True))
         pairs = zip(first.split(size), second.split(size), strict=True)
         ranks = torch.cat([galleries.rank_of_right(ours @ theirs.T) for ours, theirs in pairs])
         found = {f"caption_recall_at_{k}": (ranks < k).double().mean().item() for k in galleries.RANKS}
