@@ -249,7 +249,7 @@ def test_the_folder_of_a_run_is_handed_on(monkeypatch, run, tmp_path, capsys):
 
 def test_what_train_cannot_read_is_said(refused, capsys):
     assert "train needs the name of a model. python -m t2i train MODEL, which is one of: char-cnn" in refused("train")
-    assert "There is no model called 'gan'. Choose one of: char-cnn-rnn, damsm" in refused("train", "gan")
+    assert "There is no model called 'gan'. Choose one of: char-cnn-rnn, char-cnn-rnn-icml, " in refused("train", "gan")
     sentence = refused("train", "gan-cls", "--heads", 6)
     assert "no setting of gan-cls called 'heads'; it is one of attngan, dm-gan" in sentence
     assert "python -m t2i train gan-cls --help" in sentence
