@@ -122,7 +122,7 @@ def import_run(
         state = _encoder_state(kind, file, captions, image_encoder)
     directory = paths.runs_root() / kind
     paths.write_json(directory / "config.json", settings.to_dict())
-    state = {"step": 0, "finished": True, "optimizers": {}, "average": None} | state
+    state = {"step": 0, "finished": True, "optimizers": {}, "average": None, "asked": {}, "objective": ""} | state
     checkpoint.save(directory / "checkpoint.pt", state | {"config": settings.to_dict()})
     return directory
 

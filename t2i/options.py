@@ -74,7 +74,9 @@ def _options(config: Config) -> type:
         ("resume", bool, True, "continue the run in its folder; --no-resume starts it anew"),
     ]
     for name, value in _settings(config).items():
-        kind, source = (known[name].type, known[name].metadata["source"]) if name in known else (float, "of a stage")
+        kind, source = (
+            (known[name].type, known[name].metadata["source"]) if name in known else (type(value), "of a stage")
+        )
         rows.append((name, kind, value, source))
     return make_dataclass(
         "Options",

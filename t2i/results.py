@@ -17,10 +17,12 @@ from t2i.data import DATASETS
 from t2i.errors import UserError
 from t2i.metrics.metric import Column
 from t2i.metrics.records import FIELDS, read
+from t2i.metrics.table import METRICS
 from t2i.metrics.table import columns as metric_columns
 
 EMPTY = "–"
-_COLUMNS = ["origin", *(name for name in FIELDS if name != "metrics"), "measured", "path"]
+PUBLISHED = ("fid", "is_mean", "kid_mean")  # of our figures, those whose tables papers fill too; FID's comes first
+_COLUMNS = ["origin", *(name for name in FIELDS if name != "metrics"), "measured", "protocols", "path"]
 
 PUBLISHED_DATASETS = {name: entry.published for name, entry in DATASETS.items() if entry.published}
 # "damsm" is not among them: no source has a figure of DAMSM itself, which judges the others there. (TISE's R-precision
@@ -112,6 +114,7 @@ def collect(runs_root: Path | str | None = None, recorded_root: Path | str | Non
             found = read(path)
             fields = {name: found[name] for name in _COLUMNS if name in found}
             own = {"origin": origin, "measured": tuple(found["metrics"]), "path": str(path)}
+            own["protocols"] = found.get("protocols", {})
             rows.append({**found["metrics"], **fields, **own})
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_COLUMNS, *(name for row in rows for name in row)])))
     same = ["origin", "model", "dataset", "profile", "seed", "image_size", "protocol"]
@@ -138,12 +141,25 @@ def figures(
     titled = metric_columns().get(metric)
     key = key or (titled.key if titled else metric)
     ours = _of(collect(runs_root, recorded_root), dataset, profile)
-    ours = ours[ours["measured"].map(lambda names: key in names).astype(bool)]
+    ours = _by_own_protocol(ours[ours["measured"].map(lambda names: key in names).astype(bool)], key)
     rows = [
         *_published_rows(Path(dataset).resolve().name, metric),
         *_own_rows(ours, known.get(key, Column(key, metric))),
     ]
     return pd.DataFrame(rows, columns=["method", "column", "value", "std", "n", "text"])
+
+
+def _by_own_protocol(table: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The rows with the protocol of the metric that measured ``key``, where that is not the one by which pictures are
+    compared with real ones; their counts are then not that metric's."""
+    owners = [name for name, metric in METRICS.items() if key in [column.key for column in metric.columns]]
+    if not owners or "fidelity" in owners:
+        return table
+    protocols = [
+        next((own[name] for name in owners if name in own), other)
+        for own, other in zip(table["protocols"], table["protocol"], strict=True)
+    ]
+    return table.assign(protocol=protocols, generated_count=float("nan"), real_count=float("nan"))
 
 
 def _of(table: pd.DataFrame, dataset: str, profile: str | None) -> pd.DataFrame:
@@ -218,8 +234,11 @@ def conditioning(dataset: str, profile: str | None = None, **roots) -> pd.DataFr
 
 
 def summary(dataset: str, profile: str | None = None) -> str:
-    """The comparison of FIDs and the effect of shuffled captions as Markdown, or a sentence where there are none."""
+    """The comparison of FIDs, the effect of shuffled captions, and every other figure that only our runs have, as
+    Markdown, or a sentence where there are none."""
+    others = [column for column in metric_columns().values() if not column.shuffled and column.key not in PUBLISHED]
     tables = [comparison(dataset, profile=profile), conditioning(dataset, profile)]
+    tables += [comparison(dataset, column.title, profile=profile) for column in others]
     return "\n\n".join(to_markdown(t) for t in tables if not t.empty) or f"There are no results on {dataset} yet."
 
 

@@ -10,13 +10,18 @@ from t2i.models import gan_cls, stackgan, stackgan2
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generator
 from t2i.models.initial import ConditioningAugmentation, MultiTailStage, SentenceStage
-from t2i.models.refinement import AttentionRefinement, MemoryRefinement
+from t2i.models.refinement import AttentionRefinement, MemoryRefinement, Refinement
 from t2i.models.spatial import SpatialRefinement
 from t2i.text.damsm import WIDTH as TEXT_SIZE
 
 # The stages that ``configs.COMPOSITIONS`` lists: a new one is a class and an entry here.
 INITIAL = {"sentence": SentenceStage, "tails": MultiTailStage}
-REFINEMENTS = {"attention": AttentionRefinement, "memory": MemoryRefinement, "spatial": SpatialRefinement}
+REFINEMENTS = {
+    "attention": AttentionRefinement,
+    "memory": MemoryRefinement,
+    "spatial": SpatialRefinement,
+}
+TERMS = ("adversarial", "words", "sentence", "kl")  # what every generator of stages minimises, by name
 
 
 class Networks(NamedTuple):
@@ -57,7 +62,20 @@ def _stage(what: str, name: str, table: dict, config: configs.MultiStageConfig) 
     if name not in table:
         problem = f"{config.model} asks for {what} called {name!r}, which there is not"
         raise UserError(problem, f"Choose among: {', '.join(table)}.")
-    return table[name].from_config(config)
+    stage = table[name].from_config(config)
+    if own := getattr(stage, "penalty_name", None):
+        _check_penalty(own, name, config)
+    return stage
+
+
+def _check_penalty(own: str, stage: str, config: configs.MultiStageConfig) -> None:
+    """A stage's loss has a name of its own, and where it is named also a weight: said now, not in the first step."""
+    if own in TERMS:
+        raise UserError(
+            f"The stage {stage!r} calls its loss {own!r}, as the generator calls one of its own", "Rename it."
+        )
+    if own != Refinement.penalty_name:
+        config.option(f"{own}_weight")
 
 
 def _stackgan(config: configs.StackGanConfig) -> Networks:

@@ -45,6 +45,7 @@ def fit(
     saved = obtain.saved_state(directory) if resume else None
     if saved:
         config = obtain.continued(config, saved, directory)
+        obtain.check_losses(saved, config, objective, directory)
         if obtain.is_complete(saved, config):
             return Run(obtain.as_long(config, saved), saved, directory)
         basis, asked = obtain.kept(Run(config, saved, directory)), saved["asked"]
@@ -107,13 +108,9 @@ class Training:
     def _restore(self, saved: checkpoint.State) -> None:
         """Put a checkpoint's state into the freshly built networks."""
         recipe, file = self.recipe, self.directory / "checkpoint.pt"
-        for what, mine, theirs in (
-            ("on other data", self.data, saved["data"]),
-            ("with other losses", recipe.objective_name, saved["objective"]),
-        ):
-            if mine != theirs:
-                problem = f"{self.directory} holds a run {what} ({theirs} there and {mine} here)"
-                raise UserError(problem, "Give it what it began with, or replace the run with --no-resume.")
+        if self.data != saved["data"]:
+            problem = f"{self.directory} holds a run on other data ({saved['data']} there and {self.data} here)"
+            raise UserError(problem, "Give it what it began with, or replace the run with --no-resume.")
         for name, network in recipe.networks.items():
             checkpoint.load_weights(network, saved["networks"][name], file, f"the {name}")
         for name, optimizer in recipe.optimizers.items():

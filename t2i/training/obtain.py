@@ -11,6 +11,7 @@ from t2i import config as configs
 from t2i.config import Config
 from t2i.errors import UserError
 from t2i.training.encoders import PublishedEncoders
+from t2i.training.objectives import OBJECTIVES, Objective
 from t2i.training.recipe import Basis, Recipe
 from t2i.training.run import Run
 
@@ -55,6 +56,15 @@ def continued(config: Config, saved: checkpoint.State, directory: Path) -> Confi
             "Choose another --seed, --directory or T2I_RUNS, or replace the run with --no-resume.",
         )
     return config
+
+
+def check_losses(saved: checkpoint.State, config: Config, objective: Objective | None, directory: Path) -> None:
+    """:class:`UserError` where the run in ``directory`` began with other losses than it is called with."""
+    own = OBJECTIVES.get(type(config))
+    called = type(objective).__name__ if objective else own.__name__ if own else ""
+    if saved["objective"] not in ("", called):  # a released generator does not say
+        problem = f"{directory} holds a run with other losses ({saved['objective']} there and {called} here)"
+        raise UserError(problem, "Give it the objective it began with, or another --directory.")
 
 
 def is_complete(saved: checkpoint.State, config: Config) -> bool:

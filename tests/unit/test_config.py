@@ -349,7 +349,8 @@ def test_a_new_stage_with_a_number_and_a_loss_is_a_class_an_entry_and_a_row(chec
     (checkout() / "t2i" / "models" / "sharpened.py").write_text(STAGE)
     entry = "from t2i.models.spatial import SpatialRefinement\n"
     checkout("models/zoo.py", entry, "from t2i.models.sharpened import Sharpened\n" + entry)
-    checkout("models/zoo.py", '"spatial": SpatialRefinement}', '"spatial": SpatialRefinement, "sharpened": Sharpened}')
+    spatial = '    "spatial": SpatialRefinement,\n'
+    checkout("models/zoo.py", spatial, spatial + '    "sharpened": Sharpened,\n')
     checkout("config/papers.py", ROW, ROW + '    "mine": ("sentence", "sharpened", "spatial"),\n')
     numbers = '    "mine": dict(stage_options=dict(power=2.0, sharpness_weight=0.1)),\n'
     checkout("config/papers.py", '    "ig": _TABLE_4,\n', numbers + '    "ig": _TABLE_4,\n')

@@ -216,3 +216,16 @@ def test_markdown_is_padded_and_escaped():
         "| x      | 1.0  |",
         "| long   | 2.5  |",
     ]
+
+
+def test_a_figure_stands_under_the_protocol_of_its_own_metric(roots):
+    """Not under FID's, whose pictures it may not have seen: two ways of counting never share a cell."""
+    ways = "r-precision-2k", "r-precision-200"
+    for seed, way in enumerate(ways):
+        settings = config.load("attngan", "aviary", "cpu", seed=seed)
+        names = {"fidelity": "fid2k-aviarynet1", "r_precision": way}
+        figures = {"fid": 50.0, "r_precision": 0.5, "generated_count": 2000, "real_count": 400}
+        put(roots / "runs", records.make(settings, figures, "fid2k-aviarynet1", names))
+    own = [column for column in results.comparison("aviary", "R-precision").columns if "r-precision" in column]
+    assert sorted(column.split()[2] for column in own) == sorted(ways)
+    assert not any("generated" in column or "real" in column for column in own)

@@ -11,7 +11,7 @@ from t2i.errors import UserError
 def test_an_unknown_data_set_is_named(tmp_path):
     with pytest.raises(UserError, match="no data set called 'birds'") as caught:
         data.read("birds", tmp_path)
-    assert "aviary, cub, flowers, coco, folder" in caught.value.mend
+    assert ", ".join(data.DATASETS) in caught.value.mend
 
 
 @pytest.mark.parametrize("name", ["cub", "flowers", "coco", "folder"])

@@ -85,11 +85,8 @@ def test_without_write_the_folder_is_left_alone(gan):
 
 def test_every_metric_names_its_protocol(gan):
     record = evaluate(gan)
-    assert record["protocols"] == {
-        "fidelity": "fid200-aviarynet1",
-        "attributes": "attributes-aviarynet1",
-        "matching": "matching-30",
-    }
+    known = {"fidelity": "fid200-aviarynet1", "attributes": "attributes-aviarynet1", "matching": "matching-30"}
+    assert record["protocols"].items() >= known.items()
     assert (record["generated_count"], record["real_count"]) == (200, 30)
     assert record["train_seconds"] == gan.state.get("seconds") and record["eval_seconds"] > 0
     assert "seconds" not in record
@@ -104,7 +101,7 @@ def test_a_part_draws_no_pictures_that_it_does_not_need(gan, monkeypatch):
 def test_the_pictures_are_drawn_once_for_all_metrics(gan, monkeypatch):
     drawn, generate = [], gan.generate
     monkeypatch.setattr(gan, "generate", lambda *given, **more: drawn.append(given) or generate(*given, **more))
-    evaluate(gan, write=False)
+    evaluate(gan, ["fidelity", "attributes", "matching"], write=False)
     assert len(drawn) == 1
 
 

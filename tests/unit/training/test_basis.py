@@ -58,6 +58,8 @@ def test_a_loss_of_one_s_own_is_one_class(tiny_stages, tmp_path):
     longer = tiny_stages(steps=4)
     with pytest.raises(UserError, match=r"holds a run with other losses \(Hinge there and AttnGan here\)"):
         fit(longer, directory=tmp_path / "own")
+    with pytest.raises(UserError, match="holds a run with other losses"):  # nor is a finished one taken for another
+        fit(config, directory=tmp_path / "own")
     assert fit(longer, directory=tmp_path / "own", objective=Hinge(longer)).state["step"] == 4
 
 
