@@ -1,6 +1,7 @@
 """Little data sets and runs: a broken-to-order CUB, and a small Aviary with models that train in about a second."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,27 @@ def encoder_folder(little_aviary, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("T2I_RUNS", str(tmp_path_factory.mktemp("encoder")))
         return fit(configs.load("char-cnn-rnn", "aviary", "smoke", root=str(little_aviary), steps=2)).directory
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """The folders of the runs that :func:`finished` trained so far, by their fingerprints."""
+    return {}
+
+
+@pytest.fixture
+def finished(trained, tmp_path_factory):
+    """``finished(config)`` is the run that ``fit(config)`` leaves, in a folder of the test's own, but trained only once
+    for all tests that ask for it."""
+    from t2i.training import Run, fit
+
+    def run(config):
+        key = config.fingerprint()
+        if key not in trained:
+            trained[key] = fit(config, directory=tmp_path_factory.mktemp("trained") / config.name).directory
+        return Run.load(shutil.copytree(trained[key], config.directory))
+
+    return run
 
 
 @pytest.fixture

@@ -70,25 +70,32 @@ def test_text_and_models_never_import_data(file):
     assert "data" not in rooms_of(file)
 
 
-def printed(program: str):
-    """What a fresh Python prints, as JSON."""
-    return json.loads(
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    )
-
-
-@pytest.mark.parametrize("module", ["t2i.plots", "t2i.training"])
-def test_an_import_loads_nothing_that_it_does_not_need(module):
-    loaded = printed(f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))")
-    unneeded = {"seaborn", "matplotlib", "torch_fidelity", "IPython", "ipywidgets"}
-    assert module in loaded and unneeded & set(loaded) == set()
-
-
-def test_an_import_changes_no_setting_of_matplotlib():
-    changed = printed("""
-import json, matplotlib
+PROGRAM = """
+import json, sys
+import t2i.plots, t2i.training
+loaded = sorted(sys.modules)
+import matplotlib
 before = dict(matplotlib.rcParams)
-import t2i.training, t2i.plots, t2i.notebook, t2i.panel
-print(json.dumps([name for name, value in matplotlib.rcParams.items() if before[name] != value]))
-""")
-    assert changed == []
+import t2i.notebook, t2i.panel
+changed = [name for name, value in matplotlib.rcParams.items() if before[name] != value]
+print(json.dumps({"loaded": loaded, "changed": changed}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imports():
+    """What a fresh Python has loaded after the first imports, and what the others have changed of matplotlib."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_an_import_loads_nothing_that_it_does_not_need(imports):
+    assert {"t2i.plots", "t2i.training"} <= set(imports["loaded"])
+    unneeded = {"seaborn", "matplotlib", "torch_fidelity", "IPython", "ipywidgets"}
+    assert unneeded & set(imports["loaded"]) == set()
+
+
+@pytest.mark.slow
+def test_an_import_changes_no_setting_of_matplotlib(imports):
+    assert imports["changed"] == []

@@ -4,14 +4,13 @@ import pytest
 
 from t2i import panel
 from t2i.errors import UserError
-from t2i.training import fit
 
 CAPTION = "this bird is red"
 
 
 @pytest.fixture
-def run(tiny_stages):
-    return fit(tiny_stages())
+def run(finished, tiny_stages):
+    return finished(tiny_stages())
 
 
 def test_what_is_looked_at(run):
@@ -45,7 +44,7 @@ def test_it_shows_itself_as_widget_and_as_picture(run):
     assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(bundle)
 
 
-def test_a_model_that_looks_at_no_words_is_refused(tiny_stages):
-    run = fit(tiny_stages("mtwig-ks1"))
+def test_a_model_that_looks_at_no_words_is_refused(finished, tiny_stages):
+    run = finished(tiny_stages("mtwig-ks1"))
     with pytest.raises(UserError, match=r"mtwig-ks1-aviary-smoke-s0 has no stage that looks at words.*attngan"):
         panel.Panel(run, CAPTION)

@@ -17,7 +17,7 @@ from t2i.metrics.evaluate import test_captions as draw_captions
 from t2i.metrics.metric import Metric
 from t2i.metrics.protocols import PROTOCOLS
 from t2i.metrics.table import METRICS
-from t2i.training import Run, fit
+from t2i.training import Run
 
 WAYS = "captions", "images", "words_captions", "words_images"
 
@@ -59,22 +59,10 @@ def test_every_unseen_image_has_its_caption_in_turn_or_some_are_drawn(little_avi
 # --- a part of it
 
 
-@pytest.fixture(scope="module")
-def gan_folder(little_aviary, encoder_folder, tmp_path_factory):
-    """A GAN of two steps, to be read only."""
-    from t2i import config as configs
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("T2I_RUNS", str(tmp_path_factory.mktemp("gan")))
-        small = dict(steps=2, batch_size=8, generator_width=8, discriminator_width=8)
-        given = dict(root=str(little_aviary), text_encoder=str(encoder_folder))
-        return fit(configs.load("gan-cls", "aviary", "smoke", **small, **given)).directory
-
-
 @pytest.fixture
-def gan(gan_folder, tmp_path):
-    """The same run in a folder of the test's own."""
-    run = Run.load(gan_folder)
+def gan(finished, tiny, tmp_path):
+    """A GAN of two steps whose folder is not there yet."""
+    run = finished(tiny(steps=2))
     return Run(run.config, run.state, tmp_path / "run")
 
 
@@ -177,8 +165,8 @@ def generator_states() -> tuple[bytes, str]:
 
 
 @pytest.mark.parametrize("kind", ["gan-cls", "damsm", "char-cnn-rnn"])
-def test_measuring_moves_no_global_generator(kind, gan_folder, damsm_folder, encoder_folder):
-    run = Run.load({"gan-cls": gan_folder, "damsm": damsm_folder, "char-cnn-rnn": encoder_folder}[kind])
+def test_measuring_moves_no_global_generator(kind, gan, damsm_folder, encoder_folder):
+    run = gan if kind == "gan-cls" else Run.load({"damsm": damsm_folder, "char-cnn-rnn": encoder_folder}[kind])
     before = generator_states()
     evaluate(run, write=False)
     assert generator_states() == before
@@ -187,8 +175,8 @@ def test_measuring_moves_no_global_generator(kind, gan_folder, damsm_folder, enc
 # --- R-precision
 
 
-def test_without_an_image_encoder_the_rest_is_measured(tiny_stages, capsys):
-    directory = fit(tiny_stages()).directory
+def test_without_an_image_encoder_the_rest_is_measured(finished, tiny_stages, capsys):
+    directory = finished(tiny_stages()).directory
     state = checkpoint.read(directory / "checkpoint.pt")
     state["extras"]["text_encoder"]["image"] = {}  # as the import of a text encoder alone leaves it
     checkpoint.save(directory / "checkpoint.pt", state)
@@ -205,9 +193,9 @@ def test_without_an_image_encoder_the_rest_is_measured(tiny_stages, capsys):
         evaluate(Run.load(directory), ["r_precision"])
 
 
-def test_r_precision_follows_the_captions(tiny_stages, monkeypatch):
+def test_r_precision_follows_the_captions(finished, tiny_stages, monkeypatch):
     """Each picture is judged by its own caption and by one dealt to it, as in two evaluations that read all anew."""
-    run, read, encode = fit(tiny_stages()), [], r_precision.encode
+    run, read, encode = finished(tiny_stages()), [], r_precision.encode
     evaluation = Evaluation(run, PROTOCOLS["fid200-aviarynet1"])
     captions, dealt, unseen = evaluation.captions, evaluation.order, evaluation.unseen
     assert evaluation.codes.shape == (200, 256) and sorted(dealt) == list(range(200))

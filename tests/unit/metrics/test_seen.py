@@ -11,7 +11,7 @@ from t2i.data import aviary, aviary_captions
 from t2i.data.aviary_drawing import draw
 from t2i.metrics import attributes, conditioning, retrieval
 from t2i.metrics.evaluate import Evaluation, evaluate
-from t2i.training import Run, fit
+from t2i.training import Run
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,9 @@ def oracle(captions, seed=0):
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
 
 
-def test_the_record_tells_a_generator_that_reads_from_one_whose_link_is_cut(tiny, monkeypatch):
+def test_the_record_tells_a_generator_that_reads_from_one_whose_link_is_cut(finished, tiny, monkeypatch):
     """Both draw the same kind of birds; the second draws them for captions other than those that it is given."""
-    run = fit(tiny(steps=2))
+    run = finished(tiny(steps=2))
     monkeypatch.setattr(run, "generate", oracle)
     reads = evaluate(run, ["attributes"], write=False)["metrics"]
     assert reads["body_accuracy"] > 0.95 and reads["body_accuracy_shuffled"] < 0.3
@@ -118,9 +118,9 @@ def test_matching_scores_are_of_real_pairs_and_of_shuffled_ones(right, wrong, ac
     assert list(scores.values()) == pytest.approx([*expected, accuracy])
 
 
-def test_matching_scores_leave_the_discriminator_as_it_is(tiny, little_aviary):
+def test_matching_scores_leave_the_discriminator_as_it_is(finished, tiny):
     """A spectral norm's power iteration, or a batch norm's statistics, would move from look to look."""
-    run = fit(tiny(steps=2))
+    run = finished(tiny(steps=2))
     unseen = Evaluation(run).unseen
     scores = conditioning.matching_scores(run, unseen, seed=0)
     assert scores == conditioning.matching_scores(run, unseen, seed=0)

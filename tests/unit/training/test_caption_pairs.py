@@ -82,7 +82,8 @@ def test_a_run_looks_at_no_picture_and_goes_on_to_the_same_bits(pairs, monkeypat
     record = evaluate(run)
     assert record["protocols"] == {"caption_recall": "caption-recall-6"} and record["protocol"] == "caption-recall"
     assert record["metrics"].keys() == {f"caption_recall_at_{k}" for k in (1, 5, 10)} | {"chance"}
-    assert record["metrics"]["caption_recall_at_10"] == 1 and 0 <= record["metrics"]["caption_recall_at_1"] <= 1
+    recalls = [record["metrics"][f"caption_recall_at_{k}"] for k in (1, 5, 10)]
+    assert recalls == sorted(recalls) and recalls[-1] == 1  # of six images, the right one is among the first ten
 
 
 def test_captions_that_fit_find_one_another(pairs, monkeypatch):

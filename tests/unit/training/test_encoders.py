@@ -22,6 +22,25 @@ def test_a_run_begins_alike_whether_its_encoder_is_trained_with_it_or_before(lit
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
+@pytest.mark.parametrize(
+    ("model", "right", "wrong"),
+    [
+        ("gan-cls", "char-cnn-rnn", "damsm"),
+        ("stackgan-cnn", "char-cnn-rnn", "damsm"),
+        ("attngan", "damsm", "char-cnn-rnn"),
+    ],
+)
+def test_another_kind_of_encoder_is_refused(
+    tiny, tiny_stages, encoder_folder, damsm_folder, tmp_path, model, right, wrong
+):
+    folder, settings = (encoder_folder, tiny_stages) if wrong == "char-cnn-rnn" else (damsm_folder, tiny)
+    with pytest.raises(UserError, match=rf"is a run of {wrong}, and {model} reads with {right}\. Name the folder"):
+        fit(settings(model, text_encoder=str(folder)))
+    with pytest.raises(UserError, match=f"The encoder is {wrong}, and {model} reads with {right}"):
+        settings(model, text_encoder=wrong)
+    assert not list((tmp_path / "runs").rglob("*.pt"))
+
+
 @pytest.mark.parametrize("model", ["gan-cls", "attngan"])
 def test_a_run_goes_on_without_the_folder_of_its_encoder(
     tiny, tiny_stages, encoder_folder, damsm_folder, tmp_path, model

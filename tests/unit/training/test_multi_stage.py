@@ -56,8 +56,8 @@ def test_a_run_goes_on_to_the_same_bits_and_draws(tiny_stages, model):
 
 
 @pytest.mark.parametrize("model", ["attndm-gan", "msmt-gan"])
-def test_what_a_run_draws_can_be_looked_at(tiny_stages, model):
-    run = fit(tiny_stages(model))
+def test_what_a_run_draws_can_be_looked_at(finished, tiny_stages, model):
+    run = finished(tiny_stages(model))
     made = run.draw(CAPTIONS, *run.noise(3, seed=0))
     assert [tuple(image.shape[1:]) for image in made.images] == [(3, 8, 8), (3, 16, 16), (3, 32, 32)]
     assert [tuple(maps.shape) for maps in made.attention] == [(3, 11, 8, 8), (3, 11, 16, 16)]
@@ -67,9 +67,9 @@ def test_what_a_run_draws_can_be_looked_at(tiny_stages, model):
 
 
 @pytest.mark.parametrize("model", ["attngan", "dm-gan"])
-def test_the_encoders_never_change(tiny_stages, damsm_folder, recipe, model):
+def test_the_encoders_never_change(finished, tiny_stages, damsm_folder, recipe, model):
     before = Run.load(damsm_folder).encoders.kept()
-    kept = fit(tiny_stages(model)).encoders.kept()
+    kept = finished(tiny_stages(model)).encoders.kept()
     assert same(kept, before) and kept["extras"] == before["extras"]
     made = recipe(model)
     made.train_step(made.batch(0), 0)
@@ -112,9 +112,9 @@ def test_running_statistics_are_those_of_the_live_generator(tiny_stack, tiny_sta
     assert configs.PAPER[model, "cub"].batch_norm_statistics == "running"
 
 
-def test_statistics_are_measured_for_the_averaged_weights(tiny_stages, recipe):
+def test_statistics_are_measured_for_the_averaged_weights(finished, tiny_stages, recipe):
     """The plain mean over the settling batches, in a copy where it is done by hand."""
-    run, made = fit(tiny_stages()), recipe()
+    run, made = finished(tiny_stages()), recipe()
     generator = copy.deepcopy(run.generator).train()
     norm, seen = generator.refinements[1].up.norm, []
     norm.register_forward_hook(lambda _, given, out: seen.append(given[0].mean(dim=(0, 2, 3))))
@@ -145,22 +145,11 @@ def test_a_run_folder_is_measured_without_its_encoder_s(tiny_stages, damsm_folde
     metrics = record["metrics"]
     assert metrics.keys() >= METRICS | {"body_accuracy", "body_accuracy_shuffled"}
     assert all(np.isfinite(value) for value in metrics.values())
-    assert all(0 <= metrics[name] <= 1 for name in metrics if "precision" in name or "accuracy" in name)
     assert record["protocol"] == "fid200-aviarynet1" and record["generated_count"] == 200 and record["steps"] == 2
     assert json.loads((directory / "result.json").read_text()) == record
     again = evaluate(Run.load(directory))["metrics"]
     assert again == metrics
     assert Run.load(directory).sample(["a red bird"]).shape == (1, 3, 32, 32)
-
-
-@pytest.mark.parametrize("model", configs.COMPOSITIONS)
-def test_another_kind_of_encoder_is_refused(tiny_stages, encoder_folder, model, tmp_path):
-    sentence = rf"is a run of char-cnn-rnn, and {model} reads with damsm\. Name the folder of a damsm run"
-    with pytest.raises(UserError, match=sentence):
-        fit(tiny_stages(model, text_encoder=str(encoder_folder)))
-    with pytest.raises(UserError, match=f"The encoder is char-cnn-rnn, and {model} reads with damsm"):
-        fit(tiny_stages(model, text_encoder="char-cnn-rnn"))
-    assert not list((tmp_path / "runs").rglob("*.pt"))
 
 
 def test_an_encoder_without_a_vocabulary_is_refused(tiny_stages, damsm_folder, tmp_path):
@@ -179,8 +168,8 @@ def test_one_image_is_no_batch(tiny_stages):
     fit(tiny_stages(batch_size=2, steps=1))
 
 
-def test_looking_twice_at_a_run_changes_nothing(tiny_stages):
-    run = fit(tiny_stages("dm-gan"))
+def test_looking_twice_at_a_run_changes_nothing(finished, tiny_stages):
+    run = finished(tiny_stages("dm-gan"))
     assert evaluate(run)["metrics"] == evaluate(run)["metrics"]
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from t2i import models, official
-from t2i.training import Run, fit
+from t2i.training import Run
 
 
 def same(network, weights) -> bool:
@@ -11,8 +11,8 @@ def same(network, weights) -> bool:
     return own.keys() == weights.keys() and all(torch.equal(own[name], weights[name]) for name in own)
 
 
-def test_networks_come_back_as_they_were_without_being_initialised(tiny_stages, monkeypatch):
-    run, devices = Run.load(fit(tiny_stages("dm-gan")).directory), []
+def test_networks_come_back_as_they_were_without_being_initialised(finished, tiny_stages, monkeypatch):
+    run, devices = Run.load(finished(tiny_stages("dm-gan")).directory), []
     monkeypatch.setattr(torch.nn.init, "orthogonal_", lambda weight: devices.append(weight.device.type))
     assert same(run.generator, run.state["average"])
     assert same(run.discriminators, run.state["networks"]["discriminators"])

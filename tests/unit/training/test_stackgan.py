@@ -175,12 +175,11 @@ def test_the_learning_rate_is_halved_after_so_many_epochs(recipe):
 
 
 @pytest.mark.parametrize("model", ["stackgan-se", "stackgan2"])
-def test_a_run_is_measured(tiny_stack, model):
-    run = fit(tiny_stack(model))
+def test_a_run_is_measured(finished, tiny_stack, model):
+    run = finished(tiny_stack(model))
     record = evaluate(run)
     metrics = record["metrics"]
     assert metrics.keys() >= METRICS | {"body_accuracy", "body_accuracy_shuffled"} and "r_precision" not in metrics
-    assert all(0 <= metrics[name] <= 1 for name in metrics if "accuracy" in name or "score" in name)
     assert json.loads((run.directory / "result.json").read_text()) == record
     torch.testing.assert_close(run.condition(CAPTIONS), run.generator.condition(run.encode(CAPTIONS)))
 
@@ -189,13 +188,6 @@ def test_a_run_is_measured(tiny_stack, model):
 def test_one_image_is_no_batch(tiny_stack, model):
     with pytest.raises(UserError, match=rf"{model} needs at least two images.*Choose a --batch-size of 2 or more"):
         fit(tiny_stack(model, batch_size=1))
-
-
-def test_another_kind_of_encoder_is_refused(tiny_stack, damsm_folder):
-    with pytest.raises(
-        UserError, match=r"is a run of damsm, and stackgan-cnn reads with char-cnn-rnn\. Name the folder"
-    ):
-        fit(tiny_stack("stackgan-cnn", text_encoder=str(damsm_folder)))
 
 
 @pytest.mark.parametrize("model", ["stackgan-res", "stackgan-stage2", "stackgan2"])
@@ -239,8 +231,8 @@ def test_a_run_goes_on_to_the_same_bits_across_a_write_back(tiny_stack, stop):
 
 
 @pytest.mark.parametrize("model", ["stackgan-se", "stackgan-stage2"])
-def test_statistics_are_measured_for_the_averaged_weights(tiny_stack, recipe, model):
-    run, made = fit(tiny_stack(model)), recipe(model)
+def test_statistics_are_measured_for_the_averaged_weights(finished, tiny_stack, recipe, model):
+    run, made = finished(tiny_stack(model)), recipe(model)
     generator, seen = copy.deepcopy(run.generator).train(), []
     norm = generator.ups[1][1]
     norm.register_forward_hook(lambda _, given, out: seen.append(given[0].mean(dim=(0, 2, 3))))

@@ -92,14 +92,6 @@ def test_what_is_no_stage_one_is_refused(tiny_stack, encoder_folder, tmp_path):
             fit(tiny_stack("stackgan-stage2", stage1=str(stage1)))
 
 
-def test_a_stage_one_checkpoint_cut_in_half_is_named(tiny_stack, stage1_folder, tmp_path):
-    first = shutil.copytree(stage1_folder, tmp_path / "first")
-    file = first / "checkpoint.pt"
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(UserError, match=f"{file} cannot be read as a checkpoint: it is cut short"):
-        fit(tiny_stack("stackgan-stage2", stage1=str(first)))
-
-
 def test_the_command_line_trains_a_stage_two_on_a_folder(little_aviary, stage1_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path))
     train = ["train", "--model", "stackgan-stage2", "--root", str(little_aviary), "--profile", "smoke", "--steps", "1"]
