@@ -25,7 +25,7 @@ def report() -> str:
     lines += [f"T2I_DATA   {paths.data_root()}", f"T2I_RUNS   {paths.runs_root()}", "data sets"]
     for name in data.DATASETS:
         root = data.root(configs.load("gan-cls", name, "cpu"))
-        lines.append(f"  {name:<9}{root if root.is_dir() else f'absent: python -m t2i data prepare --dataset {name}'}")
+        lines.append(f"  {name:<11}{root if root.is_dir() else f'absent: python -m t2i data prepare --dataset {name}'}")
     lines.append(f"weights    in {weights.INCEPTION_TF.default.parent}")
     for file, use in WEIGHTS.items():
         there = "here" if file.default.is_file() else "absent: fetched on first use, or put it there by hand"
