@@ -31,7 +31,7 @@ def data(
         dataset: a name (python -m t2i doctor lists them), or "folder" for pictures of your own.
         images: for "folder": where your images are.
         captions: for "folder": a CSV with the columns file and caption (and class and split, if you have them).
-        size: for "aviary": the side of the pictures in pixels (128).
+        size: for "aviary" and "aviary-200": the side of the pictures in pixels (128).
     """
     from t2i import data as rooms
     from t2i.data.check import check

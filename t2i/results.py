@@ -57,7 +57,7 @@ def implausible(record: dict) -> list[str]:
     """
     metrics, dataset = record["metrics"], record["dataset"]
     fid, inception_score = metrics.get("fid"), metrics.get("is_mean")
-    narrow = dataset in ("aviary", "cub", "flowers")
+    narrow = dataset in ("aviary", "aviary-200", "cub", "flowers")
     inception = "inception" in record["protocol"]
     found = []
     if inception_score is not None and inception_score < 0.999:

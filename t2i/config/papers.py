@@ -97,13 +97,14 @@ def _stack_gans(dataset: str, given: dict) -> list[Config]:
 def _papers(dataset: str) -> list[Config]:
     """The published setting of every model on one data set.
 
-    Aviary follows CUB, but for two things: its birds are cropped to their boxes in every model, as in all papers after
-    GAN-CLS, because at the sizes of the small profiles a whole picture holds too little bird; and every model keeps
-    the aspect, so that all are measured against the same real pictures. There and in a folder of one's own, all GANs of
-    sentences read with the encoder of CVPR 2016, so that one is enough.
+    Both Aviaries follow CUB, but for two things: their birds are cropped to their boxes in every model, as in all
+    papers after GAN-CLS, because at the sizes of the small profiles a whole picture holds too little bird; and every
+    model keeps the aspect, so that all are measured against the same real pictures. There and in a folder of one's own,
+    all GANs of sentences read with the encoder of CVPR 2016, so that one is enough.
     """
-    view = {"crop": "box", "resize": "shorter"} if dataset == "aviary" else {}
-    ours = dataset in ("aviary", "folder")
+    drawn = dataset in ("aviary", "aviary-200")
+    view = {"crop": "box", "resize": "shorter"} if drawn else {}
+    ours = drawn or dataset == "folder"
     given = view | {"text_encoder": "char-cnn-rnn" if ours else "char-cnn-rnn-icml"}
     gan = GanClsConfig("gan-cls", dataset, **given)
     if dataset == "coco":  # icml2016's COCO script
@@ -116,7 +117,7 @@ def _papers(dataset: str) -> list[Config]:
 
 PAPER: dict[tuple[str, str], Config] = {
     (config.model, dataset): config
-    for dataset in ("aviary", "cub", "flowers", "coco", "folder")
+    for dataset in ("aviary", "aviary-200", "cub", "flowers", "coco", "folder")
     for config in _papers(dataset)
 }
 MODELS = tuple(dict.fromkeys(model for model, _ in PAPER))

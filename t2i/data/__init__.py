@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from t2i import paths
@@ -43,6 +44,14 @@ DATASETS: dict[str, DataSet] = {
         options={"size": "PIXELS"},
         ensure=aviary.ensure,
         folder=aviary.folder,
+        attributes=aviary_captions.named_attributes,
+    ),
+    "aviary-200": DataSet(
+        cub.read,
+        make=partial(aviary.write, count=aviary.LARGE),
+        options={"size": "PIXELS"},
+        ensure=partial(aviary.ensure, count=aviary.LARGE),
+        folder=partial(aviary.folder, name="aviary-200"),
         attributes=aviary_captions.named_attributes,
     ),
     "cub": DataSet(cub.read, published="CUB", download=cub.DOWNLOAD),

@@ -1,13 +1,22 @@
 """Aviary: a data set of drawn birds that needs no download, built like CUB-200-2011.
 
-Forty invented species, 30 to learn from and 10 that no model sees in training; every image has a box and ten captions,
-and, unlike CUB, the true attributes of its bird. The whole set follows from one seed.
+Forty invented species, 30 to learn from and 10 that no model sees in training, or with CUB's numbers: 150 and 50, among
+them the forty with the same pictures. Every image has a box and ten captions, and, unlike CUB, the true attributes of
+its bird. The whole set follows from one seed.
 """
 
 import json
-from collections.abc import Iterator
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -39,6 +48,8 @@ VALUES = {
     "background": BACKGROUNDS,
 }
 TRAIN_SPECIES, TEST_SPECIES, IMAGES_PER_SPECIES, CAPTIONS_PER_IMAGE = 30, 10, 60, 10
+SMALL = TRAIN_SPECIES + TEST_SPECIES  # species of "aviary"; those of "aviary-200" go on behind them
+LARGE, LARGE_TRAIN = 200, 150
 GENERA = ("Finch", "Warbler", "Thrush", "Tanager", "Wren", "Bunting", "Jay", "Lark", "Oriole", "Flycatcher")
 VERSION = 1  # changes with the drawing, the species or the grammar: AviaryNet's weights belong to one version
 
@@ -66,10 +77,12 @@ def random_bird(rng: np.random.Generator) -> Attributes:
     return Attributes(**{name: values[rng.integers(len(values))] for name, values in VALUES.items()})
 
 
-def species(seed: int = 0) -> list[tuple[str, Attributes]]:
-    """The 40 species as (name, typical bird): every body colour occurs in both splits, and no two share all colours."""
+def species(seed: int = 0, count: int = SMALL) -> list[tuple[str, Attributes]]:
+    """The first ``count`` species as (name, typical bird): every body colour occurs in both splits, and no two share
+    all colours."""
     rng = np.random.default_rng([seed, 2011])
     bodies = [*COLOUR_NAMES * 3, "brown", "gray", "yellow", *COLOUR_NAMES, "red"]
+    bodies = (bodies + [COLOUR_NAMES[k % len(COLOUR_NAMES)] for k in range(LARGE - SMALL)])[:count]
     found: list[tuple[str, Attributes]] = []
     for number, body in enumerate(bodies):
         while True:
@@ -85,6 +98,12 @@ def species(seed: int = 0) -> list[tuple[str, Attributes]]:
     return found
 
 
+def split(number: int) -> str:
+    """``"train"`` or ``"test"`` for a species, by its number from 1: the same in both sets."""
+    last = TRAIN_SPECIES if number <= SMALL else LARGE_TRAIN + TEST_SPECIES
+    return "train" if number <= last else "test"
+
+
 def individual(kind: Attributes, rng: np.random.Generator) -> Attributes:
     """One bird of the species ``kind``: mostly typical, sometimes not, in a pose and place of its own."""
     strays = {"body": 0.08, "belly": 0.25, "wing": 0.25, "crown": 0.25, "bill": 0.2, "wing_bars": 0.15,
@@ -95,15 +114,38 @@ def individual(kind: Attributes, rng: np.random.Generator) -> Attributes:
     return replace(kind, **changed)
 
 
-def birds(images_per_species: int = IMAGES_PER_SPECIES, seed: int = 0) -> Iterator[tuple[int, int, str, Attributes]]:
-    """Every bird of the set as (species number from 1, number inside the species, species name, attributes)."""
-    for number, (name, kind) in enumerate(species(seed), start=1):
+class Bird(NamedTuple):
+    """One bird of the set: its species' number from 1 and name, its own number within the species, what it looks like.
+
+    All that is drawn for it, and its captions, follow from the set's seed and these two numbers.
+    """
+
+    label: int
+    k: int
+    name: str
+    attributes: Attributes
+
+    @property
+    def key(self) -> str:
+        return f"{self.label:03d}.{self.name}/{self.name}_{self.k + 1:04d}"
+
+
+def birds(images_per_species: int = IMAGES_PER_SPECIES, seed: int = 0, count: int = SMALL) -> Iterator[Bird]:
+    """Every bird of the first ``count`` species, species by species."""
+    for label, (name, kind) in enumerate(species(seed, count), start=1):
         for k in range(images_per_species):
-            yield number, k, name, individual(kind, np.random.default_rng([seed, number, k]))
+            yield Bird(label, k, name, individual(kind, np.random.default_rng([seed, label, k])))
 
 
-def write(root: Path, size: int = 128, images_per_species: int = IMAGES_PER_SPECIES, seed: int = 0) -> None:
-    """Draw the whole set into ``root`` in the CUB layout, with ``aviary.json`` and ``attributes.jsonl`` beside it.
+def write(
+    root: Path,
+    size: int = 128,
+    images_per_species: int = IMAGES_PER_SPECIES,
+    seed: int = 0,
+    count: int = SMALL,
+) -> None:
+    """Draw the set of ``count`` species (40 or 200) into ``root`` in the CUB layout, with ``aviary.json`` and
+    ``attributes.jsonl`` beside it.
 
     ``size`` is the side of the square pictures in pixels (16 to 256). ``aviary.json`` is written last, so a set that
     was interrupted is drawn again. Raises :class:`UserError` where ``root`` holds something else.
@@ -117,49 +159,78 @@ def write(root: Path, size: int = 128, images_per_species: int = IMAGES_PER_SPEC
     truths = root / "attributes.jsonl"
     truths.touch()
     (root / "aviary.json").unlink(missing_ok=True)
-    tables: dict[str, list[str]] = {
-        name: [] for name in ("images", "bounding_boxes", "image_class_labels", "attributes", "train", "test")
+    everything = list(birds(images_per_species, seed, count))
+    with _on_all_cores(len(everything)) as each:
+        drawn = each(partial(_draw, root, size, seed), everything)
+        boxes = list(tqdm(drawn, total=len(everything), desc="drawing birds", unit="bird"))
+    numbered = list(enumerate(everything, start=1))
+    tables = {
+        "images": [f"{number} {bird.key}.png" for number, bird in numbered],
+        "bounding_boxes": [f"{number} {' '.join(map(str, box))}" for number, box in enumerate(boxes, start=1)],
+        "image_class_labels": [f"{number} {bird.label}" for number, bird in numbered],
+        "classes": [f"{label} {label:03d}.{name}" for label, (name, _) in enumerate(species(seed, count), start=1)],
     }
-    everything = list(birds(images_per_species, seed))
-    for number, (label, k, name, bird) in enumerate(tqdm(everything, desc="drawing birds", unit="bird"), start=1):
-        key = f"{label:03d}.{name}/{name}_{k + 1:04d}"
-        rng = np.random.default_rng([seed, label, k, 1])
-        picture, box = draw(bird, size, rng)
-        _save(picture, root / "CUB_200_2011" / "images" / f"{key}.png")
-        captions = [aviary_captions.write(asdict(bird), rng) for _ in range(CAPTIONS_PER_IMAGE)]
-        text = root / "text" / f"{key}.txt"
-        text.parent.mkdir(parents=True, exist_ok=True)
-        text.write_text("\n".join(captions) + "\n", encoding="utf-8")
-        tables["images"].append(f"{number} {key}.png")
-        tables["bounding_boxes"].append(f"{number} {' '.join(str(v) for v in box)}")
-        tables["image_class_labels"].append(f"{number} {label}")
-        tables["attributes"].append(json.dumps({"key": key, **asdict(bird)}))
-        tables["train" if label <= TRAIN_SPECIES else "test"].append(key)
-    tables["classes"] = [f"{i} {i:03d}.{name}" for i, (name, _) in enumerate(species(seed), start=1)]
-    for table in ("images", "bounding_boxes", "image_class_labels", "classes"):
-        _lines(root / "CUB_200_2011" / f"{table}.txt", tables[table])
-    for split in ("train", "test"):
-        _lines(root / f"{split}_filenames.txt", tables[split])
-    _lines(truths, tables["attributes"])
-    paths.write_json(
-        root / "aviary.json", {"version": VERSION, "seed": seed, "size": size, "images_per_species": images_per_species}
-    )
+    for name, lines in tables.items():
+        _lines(root / "CUB_200_2011" / f"{name}.txt", lines)
+    for part in ("train", "test"):
+        _lines(root / f"{part}_filenames.txt", [bird.key for bird in everything if split(bird.label) == part])
+    _lines(truths, [json.dumps({"key": bird.key, **asdict(bird.attributes)}) for bird in everything])
+    stamp = {"version": VERSION, "seed": seed, "size": size, "images_per_species": images_per_species, "species": count}
+    paths.write_json(root / "aviary.json", stamp)
 
 
-def folder(image_size: int) -> str:
-    """The name of the default folder for images of ``image_size`` px: birds are drawn at 128 px, or in another folder
-    at 256 px (the same species, and more birds) where more than 64 px are asked for."""
-    return "aviary-256" if image_size > 64 else "aviary"
+def _draw(root: Path, size: int, seed: int, bird: Bird) -> tuple[float, ...]:
+    """Write the picture and the captions of ``bird``; returns its box."""
+    rng = np.random.default_rng([seed, bird.label, bird.k, 1])
+    picture, box = draw(bird.attributes, size, rng)
+    _save(picture, root / "CUB_200_2011" / "images" / f"{bird.key}.png")
+    captions = [aviary_captions.write(asdict(bird.attributes), rng) for _ in range(CAPTIONS_PER_IMAGE)]
+    text = root / "text" / f"{bird.key}.txt"
+    text.parent.mkdir(parents=True, exist_ok=True)
+    text.write_text("\n".join(captions) + "\n", encoding="utf-8")
+    return box
 
 
-def ensure(root: Path) -> None:
-    """Draw the set into ``root`` unless it is there already; a folder named ``…-256`` gets 256 px pictures."""
+@contextmanager
+def _on_all_cores(birds: int) -> Iterator[Callable[[Callable, Sequence], Iterator]]:
+    """A ``map`` that keeps the order and works on all cores.
+
+    Drawing is mostly Python, which threads take turns at, so it takes processes. Only forked ones need no guard in the
+    reader's script, and only on Linux is forking safe; elsewhere there are threads. A few birds are not worth either.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(cores, birds // 200)
+    if workers < 2:
+        yield map
+    elif sys.platform == "linux":
+        deaf = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends them
+        with multiprocessing.get_context("fork").Pool(workers, signal.signal, deaf) as pool:
+            yield partial(pool.imap, chunksize=16)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool.map
+
+
+def folder(image_size: int, name: str = "aviary") -> str:
+    """The name of the default folder of the set ``name`` for images of ``image_size`` px: birds are drawn at 128 px, or
+    in another folder at 256 px (the same birds, and of the small set more) where more than 64 px are asked for."""
+    return f"{name}-256" if image_size > 64 else name
+
+
+def ensure(root: Path, count: int = SMALL) -> None:
+    """Draw the set of ``count`` species into ``root`` unless it is there already; a folder named ``…-256`` gets 256 px
+    pictures. :class:`UserError` where the other set is there."""
     root = Path(root)
     stamp = root / "aviary.json"
-    if stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")).get("version") == VERSION:
+    there = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
+    if there.get("version") == VERSION:
+        if (found := there.get("species", SMALL)) != count:
+            problem = f"{root} holds the Aviary of {found} species, not of {count}"
+            raise UserError(problem, "Name another folder with --root.")
         return
     large = root.name.endswith("-256")
-    write(root, size=256 if large else 128, images_per_species=150 if large else IMAGES_PER_SPECIES)
+    images = 150 if large and count == SMALL else IMAGES_PER_SPECIES
+    write(root, size=256 if large else 128, images_per_species=images, count=count)
 
 
 def true_attributes(root: Path) -> dict[str, Attributes]:

@@ -13,7 +13,7 @@ from t2i import checkpoint, paths
 from t2i import config as configs
 from t2i.errors import UserError
 
-DATASETS = ("aviary", "cub", "flowers", "coco", "folder")
+DATASETS = ("aviary", "aviary-200", "cub", "flowers", "coco", "folder")
 
 
 @pytest.mark.parametrize("profile", configs.PROFILE_NAMES)

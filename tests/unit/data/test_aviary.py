@@ -5,10 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from t2i import config as configs
 from t2i import data
 from t2i.data import aviary, aviary_captions
 from t2i.data.aviary_drawing import draw
+from t2i.data.check import check
+from t2i.data.dataset import ImageTextDataset
+from t2i.data.images import to_uint8
 from t2i.errors import UserError
+from t2i.metrics import attributes
 
 
 def rng(number: int = 0) -> np.random.Generator:
@@ -22,6 +27,18 @@ def test_thirty_species_to_learn_from_and_ten_unseen_each_with_every_body_colour
     assert len({name for name, _ in aviary.species()}) == 40
     for part in (kinds[: aviary.TRAIN_SPECIES], kinds[aviary.TRAIN_SPECIES :]):
         assert {bird.body for bird in part} == set(aviary.COLOUR_NAMES)
+
+
+def test_the_large_set_has_the_numbers_of_cub_and_begins_with_the_species_of_the_small_one():
+    kinds = aviary.species(count=aviary.LARGE)
+    assert kinds[: aviary.SMALL] == aviary.species()
+    assert len({(b.body, b.belly, b.wing, b.crown) for _, b in kinds}) == len({name for name, _ in kinds}) == 200
+    parts = {part: [n for n in range(1, 201) if aviary.split(n) == part] for part in ("train", "test")}
+    assert {part: len(numbers) for part, numbers in parts.items()} == {"train": 150, "test": 50}
+    assert parts["train"][:30] == [*range(1, 31)] and parts["test"][:10] == [*range(31, 41)]
+    for numbers in parts.values():
+        assert {kinds[number - 1][1].body for number in numbers} == set(aviary.COLOUR_NAMES)
+    assert sum(1 for _ in aviary.birds(count=aviary.LARGE)) == 12_000
 
 
 def test_birds_of_a_species_vary_but_mostly_look_alike():
@@ -40,6 +57,49 @@ def test_the_set_follows_from_its_seed(tmp_path):
     for name, seed in (("one", 0), ("two", 0), ("other", 1)):
         aviary.write(tmp_path / name, size=32, images_per_species=1, seed=seed)
     assert pixels(tmp_path / "one") == pixels(tmp_path / "two") != pixels(tmp_path / "other")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """The folders of the small and of the large set, two birds of each species; the large one is drawn by several
+    processes."""
+    root = tmp_path_factory.mktemp("birds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aviary.os, "sched_getaffinity", lambda _: {0, 1})
+        for name, count in (("aviary", aviary.SMALL), ("aviary-200", aviary.LARGE)):
+            aviary.write(root / name, size=64, images_per_species=2, count=count)
+    return {name: root / name for name in ("aviary", "aviary-200")}
+
+
+def test_what_both_sets_have_is_equal_to_the_byte(both):
+    small, large = (data.read(name, root).checked() for name, root in both.items())
+    shared = [example for example in large.examples if example.class_id <= aviary.SMALL]
+    assert (len(small.split("train")), len(small.split("test"))) == (60, 20)
+    assert (len(large.split("train")), len(large.split("test"))) == (300, 100)
+    assert small.split("test") == [_in(both["aviary"], example, large.root) for example in large.split("test")[:20]]
+    for mine, theirs in zip(small.examples, shared, strict=True):
+        assert mine == _in(both["aviary"], theirs, large.root)
+        assert mine.image.read_bytes() == theirs.image.read_bytes()
+    truths = [aviary.true_attributes(root) for root in both.values()]
+    assert truths[0].items() <= truths[1].items() and check(large).problems == []
+
+
+def _in(root, example, other):
+    """``example`` of the set at ``other``, as the set at ``root`` has it."""
+    return replace(example, image=root / example.image.relative_to(other))
+
+
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("name", ["aviary", "aviary-200"])
+def test_the_judge_sees_the_attributes_of_real_unseen_birds_of_both_sets(both, name, size):
+    """AviaryNet learned from birds of no species, so it must know those of any."""
+    index = data.read(name, both[name])
+    unseen = ImageTextDataset(index, "test", (size,))
+    pictures = to_uint8(unseen.evaluation_images(range(len(unseen)))[0]).repeat_interleave(3, dim=0)
+    table = attributes.accuracy(pictures, [text for example in unseen.examples for text in example.captions[:3]])
+    found = {attribute: row["accuracy"] for attribute, row in table.items()}
+    assert min(found[name] for name in ("body", "belly", "wing", "crown", "pose")) > 0.93, found
+    assert found["bill"] > 0.85, found
 
 
 @pytest.mark.parametrize("size", [16, 64, 128, 256])
@@ -134,6 +194,20 @@ def test_a_redrawing_that_was_interrupted_is_not_taken_for_the_set(tmp_path, mon
         patch.setattr(aviary, "_save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         aviary.write(root, size=32, images_per_species=1)
     assert not (root / "aviary.json").exists()
+
+
+def test_a_set_is_not_taken_for_the_other(tmp_path):
+    aviary.write(tmp_path / "birds", size=16, images_per_species=1)
+    with pytest.raises(
+        UserError, match=r"holds the Aviary of 40 species, not of 200\. Name another folder with --root"
+    ):
+        data.read("aviary-200", tmp_path / "birds")
+    settings = [
+        configs.load("attngan", name, image_size=size) for name in ("aviary", "aviary-200") for size in (64, 256)
+    ]
+    names = [data.root(config).name for config in settings]
+    assert names == ["aviary", "aviary-256", "aviary-200", "aviary-200-256"]
+    assert configs.paper("attngan", "aviary-200") == replace(configs.paper("attngan", "aviary"), dataset="aviary-200")
 
 
 def test_bad_requests_are_refused(tmp_path):
