@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PROFILE ?= cpu
+JOBS ?= 2
+FAST ?=
 
 python := $(VENV)/bin/python
 ready := $(VENV)/.done
@@ -30,15 +32,18 @@ course: $(ready) ## every lesson in order, then the comparison table (PROFILE=sm
 tour: $(ready) ## lesson 00 only: a first picture
 	$(python) -m t2i course --profile $(PROFILE) --only 00
 
-# The first pytest ends with the papermill chain in a workspace of its own; the second is nbval over every notebook.
-test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch workspace
+# What takes longest begins first: nbval over every notebook, and the papermill chain (tests/notebooks/test_chain.py).
+# FAST leaves out both, the values of the official code, and what is marked slow.
+all := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-sanitize-with notebooks/sanitize.cfg \
+	notebooks tests/notebooks tests/parity tests/unit
+fast := -m "not slow" tests/notebooks tests/unit
+
+test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch workspace (FAST=1: three minutes of it)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
-	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export OMP_NUM_THREADS=1 TQDM_DISABLE=1 && \
 	export T2I_RUNS="$${T2I_RUNS:-$$scratch/runs}" T2I_DATA="$${T2I_DATA:-$$scratch/data}" && set -x && \
-	$(python) -m pytest tests/unit tests/parity tests/notebooks && \
-	TQDM_DISABLE=1 $(python) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 180 \
-		--nbval-sanitize-with notebooks/sanitize.cfg notebooks
+	$(python) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(FAST),$(fast),$(all))
 
 refresh: $(ready) ## re-make the committed outputs of the notebooks, under smoke
 	$(python) -m t2i refresh

@@ -73,8 +73,8 @@ def test_a_run_goes_on_where_its_data_went_and_not_on_other_data(tiny_stages, li
         fit(tiny_stages(steps=3, root=str(moved)))
 
 
-def test_a_part_is_measured_and_the_folder_left_alone(tiny_stages):
-    run = fit(tiny_stages())
+def test_a_part_is_measured_and_the_folder_left_alone(finished, tiny_stages):
+    run = finished(tiny_stages())
     record = evaluate(run, ["attributes"], write=False)
     assert record["metrics"].keys() == {"body_accuracy", "body_accuracy_shuffled"}
     assert not (run.directory / "result.json").exists()
@@ -87,8 +87,8 @@ def test_a_run_keeps_no_optimiser_and_no_other_device_in_memory(tiny_stages):
     assert ended(run)["optimizers"].keys() == {"generator", "discriminators"}
 
 
-def test_attention_of_more_captions_than_a_batch_is_kept(tiny_stages):
-    run = fit(tiny_stages("attngan"))
+def test_attention_of_more_captions_than_a_batch_is_kept(finished, tiny_stages):
+    run = finished(tiny_stages("attngan"))
     captions = ["a red bird", "this bird has a yellow belly and a short black bill"] * 3
     drawn = run.draw(captions, *run.noise(6, 0), batch_size=2)
     for stage in drawn.attention:
