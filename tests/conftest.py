@@ -1,4 +1,4 @@
-"""What all tests share: outputs in a temporary folder, real sample data where it is, and how two workers divide them."""
+"""What all tests share: outputs in a temporary folder, real sample data where it is, and how two workers divide work."""
 
 import os
 from pathlib import Path
