@@ -139,16 +139,19 @@ def record(
     dataset: str = "aviary",
     profile: str = "cpu",
     seeds: tuple[int, ...] = (0, 1, 2),
+    parallel: int = 1,
 ) -> None:
     """Train and measure models with several seeds; the figures in data/results are what the lessons' tables show.
 
     Args:
         models: names of the zoo or encoders, such as attngan dm-gan attndm-gan dmattn-gan.
         seeds: one run for each.
+        parallel: so many trainings at once on one device, for a GPU that one does not fill; OMP_NUM_THREADS divides
+            the cores of a CPU among them.
     """
     from t2i import recording
 
-    for folder in recording.record(models, dataset, profile, seeds):
+    for folder in recording.record(models, dataset, profile, seeds, parallel):
         print(folder)
 
 

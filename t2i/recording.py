@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from t2i import config as configs
+from t2i import parallel as trainings
 from t2i import paths, plots
 from t2i.config import Config
 from t2i.errors import UserError
@@ -22,16 +23,19 @@ CURVE = "curve.json"
 COMMON = ("model", "dataset", "profile", "seed", "image_size", "protocol", "generated_count", "real_count", "commit")
 
 
-def record(models: Sequence[str], dataset: str, profile: str, seeds: Sequence[int]) -> list[Path]:
+def record(models: Sequence[str], dataset: str, profile: str, seeds: Sequence[int], parallel: int = 1) -> list[Path]:
     """Train and measure every model with every seed, and keep settings and figures, and of the first seed a sheet.
 
-    What is trained already is only measured, so a recording that was stopped goes on where it was.
+    Up to ``parallel`` of them are trained at once on one device, which changes no run. What is trained already is only
+    measured, so a recording that was stopped goes on where it was. Raises :class:`UserError` for what could not be
+    trained, when all the others are recorded.
     """
-    folders = []
-    for seed in seeds:
-        for model in models:
-            run = fit(configs.load(model, dataset, profile, seed=seed))
-            folders.append(keep(run, sheet=seed == seeds[0]))
+    wanted = [configs.load(model, dataset, profile, seed=seed) for seed in seeds for model in models]
+    wrong = trainings.train(wanted, parallel) if parallel != 1 else {}
+    folders = [keep(fit(config), sheet=config.seed == seeds[0]) for config in wanted if config.name not in wrong]
+    if wrong:
+        problem = f"Not trained: {'; '.join(f'{name}: {why}' for name, why in wrong.items())}"
+        raise UserError(problem, "Whatever else was asked for is recorded; the same command goes on with the rest.")
     return folders
 
 

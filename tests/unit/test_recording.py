@@ -37,6 +37,16 @@ def test_what_is_trained_is_only_measured(recorded, tiny_stages):
     assert checkpoint.stat().st_mtime_ns == before and again["metrics"] == record["metrics"]
 
 
+def test_what_is_trained_at_once_is_recorded_and_what_fails_is_named(recorded, tiny_stages):
+    checkpoint = tiny_stages(seed=4).directory / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"no checkpoint")
+    with pytest.raises(UserError, match=r"Not trained: attngan-aviary-smoke-s4: .*checkpoint\.pt.*the same command"):
+        recording.record(["attngan"], "aviary", "smoke", [3, 4], parallel=2)
+    assert [folder.name for folder in recorded.iterdir()] == ["attngan-aviary-smoke-s3"]
+    assert results.read(recorded / "attngan-aviary-smoke-s3" / "result.json")["metrics"]["fid"] > 0
+
+
 def test_a_run_is_followed_from_point_to_point(recorded):
     (file,) = recording.follow(["attngan"], "aviary", "smoke", [3], steps=2, points=2)
     assert file == recorded / "attngan-aviary-smoke-s3" / "curve.json"
