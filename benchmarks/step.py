@@ -1,4 +1,4 @@
-"""A whole training step against a plain transcription of it: ``python benchmarks/step.py``. Prints ratios, plain / ours.
+"""A whole training step against a plain transcription: ``python benchmarks/step.py``. Prints ratios, plain / ours.
 
 AttnGAN and DM-GAN at the papers' size, and the seven models of several stages at that of profile ``cpu``. A step is all
 of it: the batch, both players, the average. The plain trainer has no fast path: doublings are doublings, pictures are
@@ -9,7 +9,6 @@ shortest block of each counts, so that whatever else the machine does decides li
 
 import argparse
 import copy
-import json
 import os
 import tempfile
 import time
@@ -116,12 +115,13 @@ def trainer(kind: type[Gan], config: MultiStageConfig, index: data.Index, on: Ba
 
 def seconds(made: Gan, count: int) -> float:
     """What a step takes, over ``count`` of them with the loader ahead; one more, while it fills, goes before."""
+    moments = []
     for number, batch in enumerate(prefetch(made.batch, 0, count + 1)):
         made.step(batch, number)
         if number in (0, count):
             wait(made)
-            start, last = (time.perf_counter(), 0.0) if number == 0 else (start, time.perf_counter())
-    return (last - start) / count
+            moments.append(time.perf_counter())
+    return (moments[1] - moments[0]) / count
 
 
 def wait(made: Gan) -> None:

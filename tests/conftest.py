@@ -1,4 +1,4 @@
-"""What all tests share: outputs in a temporary folder, real sample data where it is, and how two workers divide work."""
+"""What all tests share: outputs in a temporary folder, real sample data where it is, two workers that divide it all."""
 
 import os
 from pathlib import Path
