@@ -38,7 +38,7 @@ all := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-sanitize
 	notebooks tests/notebooks tests/parity tests/unit
 fast := -m "not slow" tests/notebooks tests/unit
 
-test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch workspace (FAST=1: three minutes of it)
+test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch workspace (FAST=1: the quick part)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export OMP_NUM_THREADS=1 TQDM_DISABLE=1 && \
