@@ -26,7 +26,7 @@ $(ready): pyproject.toml requirements.lock
 	$(python) -m pip install -e . --no-deps
 	@touch $@
 
-course: $(ready) ## every lesson in order, then the comparison table (PROFILE=smoke, cpu, gpu or paper)
+course: $(ready) ## every lesson in order, then the comparison table (PROFILE=smoke, cpu, night, gpu or paper)
 	$(python) -m t2i course --profile $(PROFILE)
 
 tour: $(ready) ## lesson 00 only: a first picture

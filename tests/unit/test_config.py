@@ -372,7 +372,7 @@ def test_every_setting_names_its_source():
     [
         (("gan", "cub", "smoke"), "no model called 'gan'"),
         (("gan-cls", "/no/birds", "smoke"), "There is no folder /no/birds"),
-        (("gan-cls", "cub", "fast"), "no profile called 'fast'.*smoke, cpu, gpu, paper"),
+        (("gan-cls", "cub", "fast"), "no profile called 'fast'.*smoke, cpu, night, gpu, paper"),
     ],
 )
 def test_unknown_names_are_refused_with_the_known_ones(arguments, sentence):
