@@ -134,8 +134,13 @@ def conv_with_vector(conv: nn.Conv2d, features: Tensor, vector: Tensor, vector_f
     every pixel: ``conv(cat([features, spread vector]))`` without the spread.
 
     A vector meets each of the nine taps once, and a pixel adds those of its taps that do not fall off the picture: at
-    4 px, 1/16 of the multiplications. ``vector_first`` is the other order of the input channels. Equal up to rounding.
+    4 px, 1/16 of the multiplications. It is worth it where the vector is wider than the features, as in narrow
+    networks; elsewhere the spread is laid out. ``vector_first`` is the other order of the input channels. Equal up to
+    rounding.
     """
+    if vector.shape[1] <= features.shape[1]:
+        spread = vector[:, :, None, None].expand(-1, -1, *features.shape[2:])
+        return conv(torch.cat([spread, features] if vector_first else [features, spread], dim=1))
     weight = conv.normalised() if isinstance(conv, SpectralConv2d) else conv.weight
     sizes = [features.shape[1], vector.shape[1]]
     for_features, for_vector = weight.split(sizes, 1) if not vector_first else reversed(weight.split(sizes[::-1], 1))
@@ -143,11 +148,6 @@ def conv_with_vector(conv: nn.Conv2d, features: Tensor, vector: Tensor, vector_f
     inside = F.unfold(taps.new_ones(1, 1, *features.shape[2:]), 3, padding=1)[0]  # (9, h · w)
     spread = (taps @ inside).unflatten(2, features.shape[2:])
     return F.conv2d(features, for_features, conv.bias, padding=1) + spread
-
-
-def whole_map_logit(conv: nn.Conv2d, features: Tensor) -> Tensor:
-    """(B, C, k, k) -> (B,): a k×k convolution to one channel that sees the whole map, as the product that it is."""
-    return F.linear(features.flatten(1), conv.weight.flatten(1), conv.bias).flatten()
 
 
 def doublings(image_size: int) -> int:

@@ -7,7 +7,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from t2i.config.settings import Norm
-from t2i.models.blocks import SpectralConv2d, conv_with_vector, doublings, whole_map_logit
+from t2i.models.blocks import SpectralConv2d, conv_with_vector, doublings
 
 NORMS = get_args(Norm)
 
@@ -49,11 +49,11 @@ class Discriminator(nn.Module):
         x = conv_with_vector(conv, features, sentence, sentence_first)
         for layer in rest:
             x = layer(x)
-        return whole_map_logit(self.conditional_logit, x)
+        return self.conditional_logit(x).flatten()
 
     def unconditional(self, features: Tensor) -> Tensor:
         """Logits (B,): real?"""
-        return whole_map_logit(self.unconditional_logit, features)
+        return self.unconditional_logit(features).flatten()
 
 
 def _block(channels: int, out: int, kernel: int, norm: str, first: bool = False) -> nn.Sequential:
