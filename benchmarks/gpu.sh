@@ -11,7 +11,8 @@
 # All is written as it comes, so a kill loses nothing that was finished.
 #
 #   OUT      where the results go (runs/gpu), at most $KEEP_MB (60); a run whose weights go past that keeps all but them
-#   BUDGET   seconds for everything (540)     PARTS, MODELS   a part of it: PARTS="step train" MODELS=msmt-gan
+#   BUDGET   seconds for everything (540); "step" and "compile" take up to 165 of them
+#   PARTS, MODELS   a part of it: PARTS="step compile" in one call, PARTS=train in another; MODELS=msmt-gan
 #   SCRATCH  data, caches and checkpoints, a few GB ($OUT.scratch); a second call with the same one goes on with the runs
 #   WHEELS   a folder of wheels that the machine lacks. Where it has the usual ones (pandas, matplotlib, scipy, ...):
 #              python -m pip download --no-deps -d wheels torch-fidelity lightning-fabric lightning-utilities tyro \
@@ -30,7 +31,7 @@ FLOWERS=${FLOWERS:-} WHEELS=${WHEELS:-} PYTHON=${PYTHON:-python3}
 if [ -n "${DRY:-}" ]; then
 	profile=smoke birds=aviary step=(--device cpu --sizes cpu --models attngan --seconds 0.1) measure=60
 else
-	profile=gpu birds=aviary-200 step=(--sizes paper --seconds 6) measure=100
+	profile=gpu birds=aviary-200 step=(--sizes paper --seconds 6) measure=80
 fi
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} TQDM_DISABLE=1 PYTHONUNBUFFERED=1
 export T2I_RUNS=$SCRATCH/runs T2I_DATA=${T2I_DATA:-$SCRATCH/data}
@@ -66,8 +67,8 @@ import torch
 print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, CUDA {torch.version.cuda}: {torch.cuda.is_available()}")
 PYTHON
 
-wants step && part step 90 20 "$PYTHON" benchmarks/step.py "${step[@]}" --budget 70 --json "$OUT/step.json"
-wants compile && part compile 120 60 \
+wants step && part step 75 20 "$PYTHON" benchmarks/step.py "${step[@]}" --budget 55 --json "$OUT/step.json"
+wants compile && part compile 90 60 \
 	"$PYTHON" benchmarks/step.py "${step[@]}" --models attngan --precisions auto --compile --json "$OUT/step-compiled.json"
 
 if wants train; then
@@ -77,7 +78,7 @@ if wants train; then
 	fi
 	record() { # record LOG DATASET MODEL...
 		local log=$1 && shift
-		timeout --kill-after=15 --signal=INT $((seconds + measure - 10)) "$PYTHON" -m t2i record "${@:2}" --dataset "$1" \
+		timeout --kill-after=5 $((seconds + measure - 10)) "$PYTHON" -m t2i record "${@:2}" --dataset "$1" \
 			--profile $profile --seeds 0 --parallel 4 --seconds "$seconds" --out "$OUT" >"$OUT/$log" 2>&1 ||
 			say "train: the runs on $1 ended with status $?, see $log"
 	}

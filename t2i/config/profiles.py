@@ -73,7 +73,7 @@ _FAMILIES: dict[str, dict[str, dict]] = {
             precision="auto", image_size=64, batch_size=30, steps=6000, image_features="aviarynet1", views=1
         ),
         "damsm": dict(
-            precision="auto", image_size=64, steps=4000, learning_rate=5e-4, trunk_width=64, trunk_size=68,
+            precision="auto", image_size=64, steps=2000, learning_rate=5e-4, trunk_width=64, trunk_size=68,
             sample_every=500,
         ),
         "gan-cls": _GAN | dict(batch_size=64, steps=20000, generator_width=64, ema_decay=0.999, sample_every=2000),
