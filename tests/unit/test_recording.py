@@ -19,6 +19,7 @@ def recorded(tiny_stages, tmp_path, monkeypatch):
     return tmp_path / "results"
 
 
+@pytest.mark.slow
 def test_what_is_stopped_is_measured_where_it_is_and_goes_on(recorded, tiny_stages, tmp_path, monkeypatch, capsys):
     """The clock is at its end when the first run has saved its first step."""
     config = tiny_stages(seed=3, steps=10_000)
@@ -56,6 +57,7 @@ def test_what_is_trained_is_only_measured(recorded, tiny_stages):
     assert checkpoint.stat().st_mtime_ns == before and again["metrics"] == record["metrics"]
 
 
+@pytest.mark.slow
 def test_what_is_trained_at_once_is_recorded_and_what_fails_is_named(recorded, tiny_stages):
     checkpoint = tiny_stages(seed=4).directory / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True)
@@ -66,6 +68,7 @@ def test_what_is_trained_at_once_is_recorded_and_what_fails_is_named(recorded, t
     assert results.read(recorded / "attngan-aviary-smoke-s3" / "result.json")["metrics"]["fid"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_is_followed_from_point_to_point(recorded):
     (file,) = recording.follow(["attngan"], "aviary", "smoke", [3], steps=2, points=2)
     assert file == recorded / "attngan-aviary-smoke-s3" / "curve.json"
