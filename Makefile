@@ -44,7 +44,7 @@ test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch work
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export OMP_NUM_THREADS=1 TQDM_DISABLE=1 && \
-	export MALLOC_MMAP_THRESHOLD_=2147483648 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_TOP_PAD_=67108864 && \
+	export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1073741824 && \
 	export T2I_RUNS="$${T2I_RUNS:-$$scratch/runs}" T2I_DATA="$${T2I_DATA:-$$scratch/data}" && set -x && \
 	$(python) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(FAST),$(fast),$(all))
 
