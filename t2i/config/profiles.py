@@ -99,12 +99,17 @@ _FAMILIES: dict[str, dict[str, dict]] = {
         "char-cnn-rnn": dict(
             precision="auto", image_size=64, batch_size=30, steps=6000, image_features="aviarynet1", views=1
         ),
-        "damsm": dict(precision="auto", image_size=256, steps=6000, trunk_width=64, trunk_size=68, sample_every=500),
-        "gan-cls": _GAN | dict(batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000),
+        "damsm": dict(
+            precision="auto", image_size=64, steps=2000, learning_rate=5e-4, trunk_width=64, trunk_size=68,
+            sample_every=500,
+        ),
+        "gan-cls": _GAN | dict(batch_size=64, steps=20000, generator_width=64, ema_decay=0.999, sample_every=2000),
         "stage1": _GAN | dict(steps=20000, ema_decay=0.999),
         "stackgan-stage2": _GAN | dict(steps=6000, ema_decay=0.999),
         "stackgan2": _GAN | dict(steps=6000),
-        "stages": _GAN | dict(batch_size=16, steps=12000, sample_every=2000),
+        "stages": _GAN | dict(
+            image_size=64, batch_size=32, steps=8000, generator_width=32, discriminator_width=32, sample_every=2000
+        ),
     },
     "paper": {},
 }

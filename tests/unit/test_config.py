@@ -332,6 +332,7 @@ def train_mine(checkout, damsm_folder, little_aviary, tmp_path):
     return train
 
 
+@pytest.mark.slow
 def test_a_new_composition_is_one_row(checkout, train_mine):
     """As a reader adds it to a checkout: one line, and the command line trains it and draws with it."""
     checkout("config/papers.py", ROW, ROW + '    "mine": ("tails", "attention", "memory", "attention"),\n')
@@ -344,6 +345,7 @@ def test_a_new_composition_is_one_row(checkout, train_mine):
     assert Image.open(folder / "samples" / "step_0000001.png").width > 6 * 64
 
 
+@pytest.mark.slow
 def test_a_new_stage_with_a_number_and_a_loss_is_a_class_an_entry_and_a_row(checkout, train_mine):
     """Three files: the stage, the table of stages, and the row with its numbers, which are options of ``train``."""
     (checkout() / "t2i" / "models" / "sharpened.py").write_text(STAGE)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from states import differing
 
 from t2i import checkpoint
@@ -28,6 +29,7 @@ def kill_after_a_random_while(arguments, folder):
     return checkpoint.read(folder / "checkpoint.pt")["step"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(little_aviary, encoder_folder, tmp_path):
     """Killed in a process of its own; the unbroken run, and the one that goes on, are this process's."""
     small = ["--profile", "smoke", "--steps", str(STEPS), "--checkpoint-every", "7", "--seed", "4"]
