@@ -41,6 +41,11 @@ def recorded_results() -> Path:
     return checkout() / "data" / "results"
 
 
+def released() -> Path:
+    """The committed folder of trained models that come with the course."""
+    return checkout() / "data" / "released"
+
+
 def write_atomically(path: Path, write) -> None:
     """Call ``write(temporary_path)`` and move the finished file to ``path``: the file is whole or absent."""
     path = Path(path)
