@@ -8,14 +8,15 @@ nothing else at hand, and ``result.json``, ``stats.jsonl``, ``sheet.png`` and ``
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from t2i import checkpoint, paths, plots
 from t2i import config as configs
+from t2i import paths, plots
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.metrics.records import NAME as RECORD
@@ -49,7 +50,7 @@ def read(folder: Path) -> Run:
     try:
         with safe_open(file, "pt") as kept:
             state = json.loads(kept.metadata()["state"])
-            for path in kept.keys():
+            for path in list(kept.keys()):
                 *parents, last = json.loads(path)
                 place = state
                 for part in parents:
@@ -86,7 +87,8 @@ def release(source: Run, name: str, root: Path | None = None, discriminators: bo
         shutil.rmtree(folder)
         raise UserError(f"{name} takes {megabytes:.0f} MB, and {LIMIT} are allowed", "Release a narrower model.")
     made = read(folder)
-    record = evaluate(made, write=False)
+    here = Run(replace(made.config, root=source.config.root), made.state, folder)
+    record = evaluate(here, write=False)
     record["train_seconds"] = source.state["seconds"]
     paths.write_json(folder / RECORD, record)
     paths.write_json(folder / "config.json", made.config.to_dict())

@@ -1,0 +1,114 @@
+"""Released models: what they keep, that float16 costs nothing, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from t2i import paths, released
+from t2i.errors import UserError
+from t2i.metrics.evaluate import evaluate
+from t2i.training import Run
+
+CAPTIONS = ["a red bird with a white belly", "a blue bird"]
+
+
+MADE = {}
+
+
+@pytest.fixture
+def made(finished, tiny, tiny_stack, tiny_stages, tmp_path_factory):
+    """``made(model)`` is a trained run, and the folder of the released model that was made of it once for all tests."""
+    families = {"gan-cls": tiny, "stackgan-stage2": tiny_stack}
+
+    def pair(model="attngan"):
+        run = finished(families.get(model, tiny_stages)(model))
+        if model not in MADE:
+            MADE[model] = released.release(run, "tiny", tmp_path_factory.mktemp("released"))
+        return run, MADE[model]
+
+    return pair
+
+
+@pytest.fixture
+def pair(made):
+    return made()
+
+
+@pytest.mark.parametrize("model", ["attngan", "gan-cls", "stackgan-stage2"])
+def test_a_released_model_draws_what_its_run_draws(made, model):
+    run, folder = made(model)
+    mine, theirs = (each.sample(CAPTIONS, count=2).int() for each in (released.read(folder), run))
+    assert (mine - theirs).abs().max() <= 2  # of 255
+
+
+def test_its_folder_says_what_it_is(pair):
+    run, folder = pair
+    names = {file.name for file in folder.iterdir()}
+    assert names == {"weights.safetensors", "config.json", "result.json", "stats.jsonl", "sheet.png", "README.md"}
+    record = json.loads((folder / "result.json").read_text())
+    assert record["steps"] == run.state["step"] and record["train_seconds"] == run.state["seconds"]
+    assert json.loads((folder / "config.json").read_text())["root"] is None
+    card = (folder / "README.md").read_text()
+    assert f"{record['steps']:,} steps" in card and record["commit"][:12] in card
+
+
+def test_matrices_are_halved_and_vectors_are_not(pair):
+    for path, tensor in load_file(pair[1] / released.WEIGHTS).items():
+        if tensor.is_floating_point():
+            assert tensor.dtype == (torch.float16 if tensor.ndim > 1 else torch.float32), path
+
+
+def test_nothing_is_written_beside_it(pair, monkeypatch):
+    run, folder = pair
+    monkeypatch.setenv("T2I_DATA", str(Path(run.config.root).parent))  # where the data set lies by default
+    before = (folder / "result.json").read_bytes()
+    evaluate(released.read(folder), ["diversity"])
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_a_name_or_a_folder(pair, monkeypatch):
+    run, folder = pair
+    monkeypatch.setattr(paths, "released", lambda: folder.parent)
+    monkeypatch.setattr(released, "NAMES", ("tiny",))
+    assert released.run("released:tiny").is_released and not released.run(run.directory).is_released
+    with pytest.raises(UserError, match=r"no released model called 'huge'.*tiny"):
+        released.run("released:huge")
+
+
+def test_what_cannot_be_released(pair, damsm_folder, tmp_path, monkeypatch):
+    run, _ = pair
+    with pytest.raises(UserError, match="holds an encoder"):
+        released.release(Run.load(damsm_folder), "damsm", tmp_path)
+    stopped = Run(run.config, run.state | {"finished": False}, run.directory)
+    with pytest.raises(UserError, match="before its end"):
+        released.release(stopped, "half", tmp_path)
+    weights = {name: torch.full_like(value, 1e6) for name, value in run.state["average"].items()}
+    with pytest.raises(UserError, match="beyond the range of float16"):
+        released.release(Run(run.config, run.state | {"average": weights}, run.directory), "large", tmp_path)
+    monkeypatch.setattr(released, "LIMIT", 0.001)
+    with pytest.raises(UserError, match=r"MB, and 0\.001 are allowed"):
+        released.release(run, "wide", tmp_path)
+    assert not any(tmp_path.glob("*/weights.safetensors"))
+
+
+def test_a_damaged_file_is_named(pair, tmp_path):
+    (tmp_path / released.WEIGHTS).write_bytes((pair[1] / released.WEIGHTS).read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"weights\.safetensors cannot be read.*git checkout"):
+        released.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", released.NAMES)
+def test_every_model_of_the_course_draws(name):
+    model = released.load(name)
+    pictures = model.sample(["a yellow bird with black wings and a red crown"], count=8).float()
+    assert (pictures[0] - pictures[1]).abs().mean() > 1  # of 255: another noise is another bird
+    record = json.loads((paths.released() / name / "result.json").read_text())
+    assert record["model"] == model.config.model and not record["commit"].endswith("+dirty")
+
+
+def test_all_of_them_fit_the_repository():
+    files = [file for file in paths.released().rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 45e6
