@@ -123,7 +123,7 @@ def test_another_protocol_has_a_file_of_its_own(gan, monkeypatch):
 
 
 def test_unknown_metrics_are_refused_with_those_that_exist(gan, damsm_folder):
-    with pytest.raises(UserError, match=r"no metric called 'fid'\. Choose one of: fidelity, attributes, r_precision, "):
+    with pytest.raises(UserError, match=r"no metric called 'fid'\. Choose one of: fidelity, attributes, diversity, "):
         evaluate(gan, ["fid"])
     with pytest.raises(UserError, match="r_precision does not apply to run: it needs a generator that reads words"):
         evaluate(gan, ["r_precision"])
