@@ -62,7 +62,7 @@ def _problems_of(example: Example) -> list[tuple[str, str]]:
         if not tokenise(caption)
     ]
     try:
-        image = open_rgb(example.image)
+        image = open_rgb(example.image, example.as_shown)
         if example.box is not None:
             bird_box(example.box, *image.size)
     except UserError as error:

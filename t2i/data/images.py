@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from t2i import paths
+from t2i.data.photos import as_shown
 from t2i.errors import UserError
 
 BILINEAR = F.InterpolationMode.BILINEAR
@@ -24,14 +25,15 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.D
 Box = tuple[float, float, float, float]
 
 
-def open_rgb(path: Path) -> Image.Image:
-    """The image at ``path``, decoded whole, as RGB; greyscale, palette and alpha are converted, EXIF is not looked at.
+def open_rgb(path: Path, shown: bool = False) -> Image.Image:
+    """The image at ``path``, decoded whole, as RGB: the stored pixels, whatever EXIF and alpha say, or with ``shown``
+    what a viewer makes of them (:func:`t2i.data.photos.as_shown`).
 
     Raises :class:`UserError` naming the file where it is missing, cut off or no image.
     """
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return as_shown(image) if shown else image.convert("RGB")
     except FileNotFoundError:
         raise UserError(f"{path} is missing", "Put the image back, or take it out of the index.") from None
     except _UNREADABLE as error:

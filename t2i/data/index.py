@@ -13,7 +13,8 @@ class Example:
     """One image with its captions.
 
     ``box`` is (x, y, width, height) in pixels or None; ``class_id`` is None where a data set has no classes (COCO),
-    and every image then counts as a class of its own.
+    and every image then counts as a class of its own. ``as_shown``: the picture is a user's own, to be read as a viewer
+    shows it.
     """
 
     key: str
@@ -22,6 +23,7 @@ class Example:
     class_id: int | None
     split: str
     box: tuple[float, float, float, float] | None = None
+    as_shown: bool = False
 
 
 @dataclass
