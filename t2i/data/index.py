@@ -44,10 +44,14 @@ class Index:
 
     def with_words(self) -> "Index":
         """This index without the captions that hold no word, for models that read words; :class:`UserError` for an
-        image whose captions are all such."""
+        image whose captions are all such, and for any such caption in a folder of one's own."""
         examples = []
         for example in self.examples:
             captions = tuple(caption for caption in example.captions if tokenise(caption))
+            if example.as_shown and len(captions) < len(example.captions):
+                empty = next(caption for caption in example.captions if not tokenise(caption))
+                mend = "Write it in English letters, or take it out of the set."
+                raise UserError(f"{example.key}: the caption {empty!r} holds no word that is read", mend)
             if not captions:
                 raise UserError(
                     f"{example.key}: no caption holds a word", "Write one, or take the image out of the set."
