@@ -31,7 +31,8 @@ def tokenise(caption: str) -> list[str]:
 
 def lost(caption: str) -> list[str]:
     """The words of ``caption`` that :func:`tokenise` drops or shortens, and its emoji and other pictures."""
-    words = [word for word in _WORD.findall(caption.replace(_LOST, " ").lower()) if not word.isascii()]
+    caption = caption.replace(_LOST, " ")
+    words = [word for word in _WORD.findall(caption.lower()) if not word.isascii()]
     pictures = [sign for sign in caption if not sign.isascii() and unicodedata.category(sign) == "So"]
     return list(dict.fromkeys([*words, *pictures]))
 

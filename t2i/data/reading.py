@@ -26,7 +26,7 @@ def by_words(captions: Sequence[str], words: int | None = None) -> list[str]:
         (len(tokenise(caption)) > (words or len(caption)) for caption in captions),
         f"longer than {words} words, of which a batch takes so many at random",
     )
-    strange = f"written with words or signs that are not read as they stand ({listed(chain(*parts))})"
+    strange = f"written with words or signs that are not read so ({listed(chain(*parts))})"
     return [*long, *_counted(parts, strange)]
 
 

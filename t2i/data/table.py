@@ -44,7 +44,7 @@ def read(path: Path) -> Table:
     for line, values, raw in records[1:]:
         _check(f"{path}, line {line}", columns, values, raw, spaced=", " in records[0][2])
     named = [name for name in columns if name]
-    rows = [dict(zip(columns, map(_stripped, values), strict=True)) for _, values, _ in records[1:]]
+    rows = [dict(zip(columns, map(str.strip, values), strict=True)) for _, values, _ in records[1:]]
     rows = [{name: row.get(name, "") for name in dict.fromkeys((*COLUMNS, *named))} for row in rows]
     return Table(rows, [name for name in named if name not in COLUMNS])
 
@@ -78,7 +78,7 @@ def _text(path: Path) -> str:
 
 def _columns(path: Path, header: list[str]) -> list[str]:
     """The names of the columns; "" for one that has none."""
-    found = [_stripped(name) for name in header]
+    found = [name.strip().strip("\ufeff\u200b").strip() for name in header]
     missing = [name for name in NEEDED if name not in found]
     if missing:
         problem = f"{path} has no column {' or '.join(missing)} (found: {', '.join(found) or 'none'})"
@@ -111,7 +111,3 @@ def _check(where: str, columns: list[str], values: list[str], raw: str, spaced: 
                 f"{where}: the caption seems to go on behind its comma, in the column {columns[place + 1]} ({tail})"
             )
             raise UserError(problem, f"{_QUOTE} If it ends there, write no blank behind the comma.")
-
-
-def _stripped(value: str) -> str:
-    return value.strip().strip("\ufeff\u200b").strip()

@@ -1,5 +1,5 @@
-"""Archives that someone made to harm, and archives that someone else's computer made: the first are refused by name with
-nothing written outside, of the second only the data are taken."""
+"""Archives that someone made to harm are refused by name, with nothing written outside; of archives that another
+system made only the data are taken."""
 
 import io
 import stat
@@ -49,7 +49,7 @@ def refused(archive: Path, says: str) -> None:
         unpack(archive, archive.parent / "root" / "set")
     assert archive.name in caught.value.problem and "\n" not in str(caught.value)
     made = {archive.parent / "root", archive.parent / "root" / "set"}
-    assert set(archive.parent.rglob("*")) - made == set(around)
+    assert set(archive.parent.rglob("*")) - made == set(around) - made
 
 
 OUT = (
@@ -89,7 +89,8 @@ def test_a_bomb_of_zeros(tmp_path, make):
 
 
 def test_a_bomb_of_empty_files(tmp_path):
-    refused(tar(tmp_path / "bomb.tgz", *((f"{n % 10}/{n}", b"") for n in range(6000))), "over 200 times its size")
+    archive = tar(tmp_path / "bomb.txz", *((f"{n % 10}", b"") for n in range(5000)), mode="w:xz")
+    refused(archive, "over 200 times its size")
 
 
 def test_a_zip_whose_parts_are_all_the_same_bytes(tmp_path):

@@ -101,8 +101,7 @@ def test_what_a_program_writes_is_read_as_it_was_or_refused(tmp_path_factory, ro
     except UserError as error:
         assert str(path) in error.problem
     else:
-        strip = table._stripped
-        assert [(r["file"], r["caption"], r["tag"]) for r in found] == [tuple(map(strip, row)) for row in rows]
+        assert [(r["file"], r["caption"], r["tag"]) for r in found] == [tuple(map(str.strip, row)) for row in rows]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
