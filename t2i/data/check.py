@@ -51,6 +51,8 @@ def check(index: Index) -> Report:
     captions = [caption for example in index.examples for caption in example.captions]
     splits = {split: index.split(split) for split in ("train", "test")}
     empty = [(f"{index.root} has no {split} images", "Check the split.") for split, part in splits.items() if not part]
+    mend = "Give it another: wrong pairs and every comparison with real images take two."
+    empty += [(f"{index.root} has one {split} image", mend) for split, part in splits.items() if len(part) == 1]
     return Report(
         name=index.name,
         root=index.root,
