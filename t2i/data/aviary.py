@@ -181,8 +181,8 @@ def write(
 
 
 def _may_be_drawn_into(root: Path) -> bool:
-    """Whether nothing of anyone else can be lost at ``root``: it is absent or empty, or holds an Aviary, whole or as far
-    as it was drawn."""
+    """Whether nothing of anyone else can be lost at ``root``: it is absent or empty, or holds an Aviary, whole or
+    begun."""
     there = {entry.name for entry in root.iterdir()} if root.is_dir() else {"a file"} if root.exists() else set()
     there = {name for name in there if not name.startswith(".")}  # half-written files of a stopped drawing
     if "attributes.jsonl" not in there:

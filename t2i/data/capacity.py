@@ -33,7 +33,7 @@ def guessing(captions: int) -> float:
 def _wrong_pairs(train: list[Example]) -> str:
     of = len(set(classes(train)))
     if len(train) < 2:
-        return f"wrong pairs: not to be had, because there are {len(train)} train images and it takes two"
+        return f"wrong pairs: not to be had, because it takes two train images (here: {len(train)})"
     if of == 1:
         return "wrong pairs: of other images, because all train images are of one class"
     return "wrong pairs: of other images" if of == len(train) else f"wrong pairs: among {of} train classes"
@@ -41,7 +41,7 @@ def _wrong_pairs(train: list[Example]) -> str:
 
 def _fidelity(test: list[Example]) -> str:
     if len(test) < 2:
-        return f"FID and KID: not to be had, because there are {len(test)} test images and it takes two"
+        return f"FID and KID: not to be had, because it takes two test images (here: {len(test)})"
     doubt = f", which is few: below {FEW:,} they depend on the number" if len(test) < FEW else ""
     return f"FID and KID: against {len(test):,} real images{doubt}"
 
@@ -64,5 +64,5 @@ def _zero_shot(test: list[Example]) -> str:
 
 
 def _lessons(examples: list[Example]) -> str:
-    few = f"made for {LESSONS} images and more, and there are {len(examples)}"
+    few = f"made for {LESSONS} images and more (here: {len(examples)})"
     return f"lessons: {'all of them' if len(examples) >= LESSONS else few}"

@@ -72,7 +72,7 @@ def _notes(index: Index, captions: list[str], flat: list[bool]) -> list[str]:
     read = {"characters": by_characters(captions), "words": by_words(captions, words)}
     notes = [f"for encoders of {kind}: {sentence}" for kind, sentences in read.items() for sentence in sentences]
     if one_colour := [example.key for example, same in zip(index.examples, flat, strict=True) if same]:
-        notes.append(f"{len(one_colour):,} images have one colour throughout, such as {one_colour[0]}")
+        notes.append(f"{len(one_colour):,} of {len(flat):,} images have one colour throughout, such as {one_colour[0]}")
     sizes = Counter(example.class_id for example in index.examples if example.class_id is not None)
     if single := [index.class_names.get(number, number) for number, images in sizes.items() if images == 1]:
         notes.append(f"{len(single):,} of {len(sizes):,} classes have one image, such as {single[0]}")

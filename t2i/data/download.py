@@ -164,10 +164,10 @@ def _bring(file: File, root: Path) -> None:
 def _prepare_captions(captions: Captions, root: Path) -> None:
     """Unpack the captions unless they are there: put by hand, or by an earlier call from the same archive. What an
     earlier call took from another archive, or by mistake, is moved aside."""
-    there = next((root / folder for folder in captions.folders if (root / folder).is_dir()), None)
+    present = (root / folder for folder in captions.folders if (root / folder).is_dir())
+    there = next((folder for folder in present if not _only_hidden(folder)), None)
     kept, record = root / "archives" / captions.file.name, root / "archives" / f"{captions.file.name}.json"
-    mistaken = there is not None and _only_hidden(there)
-    if there is not None and not mistaken and not _replaced(kept, record, there):
+    if there and not _replaced(kept, record, there):
         return
     target = there or root / captions.folders[0]
     by_hand = f"Put Reed's captions by hand at {target}/{captions.first}/ and so on; his own are at {captions.drive} ."

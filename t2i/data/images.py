@@ -57,8 +57,9 @@ def bird_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
         raise UserError(f"{name} lies outside its image of {width} × {height} px", mend)
     radius = int(max(w, h) * 0.75)
     centre_x, centre_y = (2 * x + w) // 2, (2 * y + h) // 2
-    left, top = max(0, centre_x - radius), max(0, centre_y - radius)
-    return left, top, min(width, centre_x + radius), min(height, centre_y + radius)
+    left, top = min(max(0, centre_x - radius), width - 1), min(max(0, centre_y - radius), height - 1)
+    right, bottom = min(width, centre_x + radius), min(height, centre_y + radius)
+    return left, top, max(right, left + 1), max(bottom, top + 1)  # a box of one pixel has a half side of none
 
 
 def prepare(image: Image.Image, box: Box | None, size: int, crop: str, resize: str) -> Image.Image:

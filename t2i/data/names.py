@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
+from t2i.data.archives import is_hidden
 from t2i.errors import UserError
 
 _HINTS = 5  # names for which the closest ones are looked up: it takes long in a large folder
@@ -113,7 +114,7 @@ class Files:
         for folder, _, names in os.walk(self.images):
             place = Path(folder).relative_to(self.images)
             found += [(place / name).as_posix() for name in names if os.path.isfile(os.path.join(folder, name))]
-        return sorted(found)
+        return sorted(file for file in found if not is_hidden(file))
 
     def _hint(self, name: str) -> str:
         """What to do about a name that is no file's."""

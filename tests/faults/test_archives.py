@@ -212,6 +212,15 @@ def test_resource_forks_that_an_earlier_choice_took_for_captions_make_way(root):
     assert read(captions(root, *texts())) == RIGHT
 
 
+def test_captions_put_by_hand_are_found_behind_a_folder_of_resource_forks(root):
+    for folder, file in (("text", "._1.txt"), ("text_c10", "1.txt")):
+        (root / folder / FIRST).mkdir(parents=True)
+        (root / folder / FIRST / file).write_text("a bird")
+    before = read(root)
+    prepare(Download((), Captions(File("words.zip", ()), ("text", "text_c10"), FIRST, "https://example.org")), root)
+    assert read(root) == before
+
+
 def test_captions_put_by_hand_are_never_replaced(root):
     (root / "text_c10" / FIRST).mkdir(parents=True)
     (root / "text_c10" / FIRST / "mine.txt").write_text("mine")

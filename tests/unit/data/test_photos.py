@@ -1,4 +1,6 @@
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -84,6 +86,23 @@ def test_every_form_of_transparency_is_laid_on_white(tmp_path, form):
     path, inside = _disc(tmp_path, form)
     shown = _shown(path)
     assert (shown[inside] == 0).all() and (shown[~inside] == 255).all()
+
+
+@pytest.mark.parametrize("key", [(0, 0, 65535), (0, 0, 65300)])
+def test_a_transparent_colour_of_sixteen_bits(tmp_path, key):
+    """Pillow keeps the colour's sixteen bits and only the upper eight of the pixels."""
+    values = np.zeros((8, 8, 3), ">u2")
+    values[:, 4:] = key
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    lines = b"".join(b"\0" + line.tobytes() for line in values)
+    parts = (b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)), (b"tRNS", struct.pack(">3H", *key))
+    content = b"".join(chunk(*part) for part in (*parts, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    shown = _shown(tmp_path / "a.png")
+    assert (shown[:, :4] == 0).all() and (shown[:, 4:] == 255).all()
 
 
 def test_half_transparent_is_half_white(tmp_path):

@@ -172,19 +172,21 @@ def test_a_caption_of_which_nothing_is_read_is_a_problem_and_stops_a_training(bo
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        (["train"] * 11 + ["test"], "FID and KID: not to be had, because there are 1 test images"),
+        (["train"] * 11 + ["test"], "FID and KID: not to be had, because it takes two test images (here: 1)"),
         (["train"] * 11 + ["test"], "R-precision: not to be had"),
         (["train"] * 10 + ["test"] * 2, "R-precision: guessing gives about 0.5"),
-        (["train"] + ["test"] * 11, "wrong pairs: not to be had, because there are 1 train images"),
+        (["train"] + ["test"] * 11, "wrong pairs: not to be had, because it takes two train images (here: 1)"),
         (["train"] * 6 + ["test"] * 6, "wrong pairs: of other images"),
         (["train"] * 6 + ["test"] * 6, "zero-shot accuracy: among 6 images, guessing gives 0.17"),
-        (["train"] * 6 + ["test"] * 5, "lessons: made for 12 images and more, and there are 11"),
+        (["train"] * 6 + ["test"] * 5, "lessons: made for 12 images and more (here: 11)"),
         (["train"] * 6 + ["test"] * 6, "lessons: all of them"),
     ],
 )
 def test_what_a_set_can_carry_is_said_before_a_training(boats, rows, says):
     report = boats([(f"boat number {k}", "", split) for k, split in enumerate(rows)])
     assert any(sentence.startswith(says) for sentence in report.carries) and f"\n  {says}" in report.text()
+    alone = [split for split in ("train", "test") if rows.count(split) == 1]
+    assert [what for what, _ in report.problems] == [f"{report.root} has one {split} image" for split in alone]
 
 
 def test_one_class_is_said_to_carry_no_figure_of_classes(boats):
@@ -205,6 +207,6 @@ def test_classes_of_one_image_and_pictures_of_one_colour_are_noted(boats, tmp_pa
     Image.new("RGBA", (20, 20), (255, 255, 255, 0)).save(tmp_path / "photos" / "4.png")
     notes = check(data.read("folder", tmp_path / "boats")).notes
     assert notes == [
-        "1 images have one colour throughout, such as 4.png",
+        "1 of 12 images have one colour throughout, such as 4.png",
         "3 of 4 classes have one image, such as kind 0",
     ]
