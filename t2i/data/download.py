@@ -166,7 +166,7 @@ def _prepare_captions(captions: Captions, root: Path) -> None:
     earlier call took from another archive, or by mistake, is moved aside."""
     present = (root / folder for folder in captions.folders if (root / folder).is_dir())
     there = next((folder for folder in present if not _only_hidden(folder)), None)
-    kept, record = root / "archives" / captions.file.name, root / "archives" / f"{captions.file.name}.json"
+    kept, record = root / "archives" / captions.file.name, root / "archives" / f".{captions.file.name}.json"
     if there and not _replaced(kept, record, there):
         return
     target = there or root / captions.folders[0]

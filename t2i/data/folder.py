@@ -73,13 +73,15 @@ def _written_before(out: Path) -> list[str]:
         try:
             before = json.loads(record.read_text(encoding="utf-8"))
             known = before.get("written", [])
-            own = set(before) <= {"version", "images", "written"} and {"version", "images"} <= set(before)
+            kinds = {name: type(value) for name, value in before.items()} | {"written": type(known)}
+            own = kinds == {"version": int, "images": str, "written": list}
         except (OSError, ValueError, AttributeError):
             own = False
         if not own:
             raise UserError(f"{record} was not written by data prepare, and stays as it is", mend)
     if os.path.lexists(table) and not (table.is_file() and _digest(table) in known):
-        what = "was changed since it was prepared" if known else "was not written by data prepare"
+        prepared = os.path.lexists(record)
+        what = "was changed since it was prepared" if prepared else "was not written by data prepare"
         raise UserError(f"{table} {what}, and stays as it is", mend)
     return known
 

@@ -169,7 +169,10 @@ def test_the_users_own_table_is_never_written_over(pictures, link):
     assert table.read_text() == USERS and sorted(path.name for path in root.iterdir()) == ["dataset.csv"]
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "not JSON", '{"version": 1, "images": "x", "mine": 3}', '{"rows": 4}'])
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "{}", "not JSON", '{"version": 1, "images": "x", "mine": 3}', '{"rows": 4}', '{"images": [], "version": 1}'],
+)
 def test_the_users_own_json_is_never_written_over(pictures, content):
     out = pictures.parent / "out"
     out.mkdir()
