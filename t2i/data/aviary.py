@@ -149,13 +149,18 @@ def write(
     ``attributes.jsonl`` beside it.
 
     ``size`` is the side of the square pictures in pixels (16 to 256). ``aviary.json`` is written last, so a set that
-    was interrupted is drawn again. Raises :class:`UserError` where ``root`` holds something else.
+    was interrupted is drawn again; one that is whole stays as it is, with all that was changed in it. Raises
+    :class:`UserError` where ``root`` holds something else.
     """
     if not 16 <= size <= 256:
         raise UserError(f"Aviary cannot be drawn at {size} px", "Choose a size from 16 to 256.")
     root = Path(root)
     if not _may_be_drawn_into(root):
         raise UserError(f"{root} is not empty and holds no Aviary", "Name an empty folder with --root.")
+    stamp = {"version": VERSION, "seed": seed, "size": size, "images_per_species": images_per_species, "species": count}
+    if _stamp(root) == stamp:
+        tqdm.write(f"{root} is drawn already; to draw it again, delete it first")
+        return
     root.mkdir(parents=True, exist_ok=True)
     truths = root / "attributes.jsonl"
     truths.touch()
@@ -176,8 +181,16 @@ def write(
     for part in ("train", "test"):
         _lines(root / f"{part}_filenames.txt", [bird.key for bird in everything if split(bird.label) == part])
     _lines(truths, [json.dumps({"key": bird.key, **asdict(bird.attributes)}) for bird in everything])
-    stamp = {"version": VERSION, "seed": seed, "size": size, "images_per_species": images_per_species, "species": count}
     paths.write_json(root / "aviary.json", stamp)
+
+
+def _stamp(root: Path) -> dict:
+    """What ``aviary.json`` says of the finished set at ``root``; nothing where there is none, or it cannot be read."""
+    try:
+        found = json.loads((root / "aviary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _may_be_drawn_into(root: Path) -> bool:
@@ -237,8 +250,7 @@ def ensure(root: Path, count: int = SMALL) -> None:
     """Draw the set of ``count`` species into ``root`` unless it is there already; a folder named ``…-256`` gets 256 px
     pictures. :class:`UserError` where the other set is there."""
     root = Path(root)
-    stamp = root / "aviary.json"
-    there = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
+    there = _stamp(root)
     if there.get("version") == VERSION:
         if (found := there.get("species", SMALL)) != count:
             problem = f"{root} holds the Aviary of {found} species, not of {count}"

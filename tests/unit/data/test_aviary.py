@@ -187,6 +187,18 @@ def test_an_interrupted_set_is_drawn_again_and_a_finished_one_is_kept(tmp_path, 
     assert drawn == [root]
 
 
+def test_a_whole_set_is_left_as_it_is_with_what_was_changed_in_it(tmp_path, capsys):
+    for _ in range(2):
+        aviary.write(tmp_path / "birds", size=16, images_per_species=1)
+        caption = next((tmp_path / "birds" / "text").rglob("*.txt"))
+        before = caption.read_text()
+        caption.write_text("my own words\n")
+    assert before == "my own words\n" and "is drawn already" in capsys.readouterr().out
+    (tmp_path / "birds" / "aviary.json").write_text("cut")
+    aviary.write(tmp_path / "birds", size=16, images_per_species=1)
+    assert caption.read_text() != "my own words\n"
+
+
 def test_a_redrawing_that_was_interrupted_is_not_taken_for_the_set(tmp_path, monkeypatch):
     root = tmp_path / "aviary"
     aviary.write(root, size=16, images_per_species=1)
