@@ -97,17 +97,12 @@ def _check(where: str, columns: list[str], values: list[str], raw: str, spaced: 
         raise UserError(f"{where} has {len(values)} values, and there are {len(columns)} columns", _QUOTE)
     if any(value.strip() and not name for name, value in list(zip(columns, values, strict=True))[1:]):
         raise UserError(f"{where} has a value in a column without a name", _QUOTE)  # the first one numbers the rows
-    place = columns.index("caption")
-    caption = values[place]
     if any(_SWALLOWED.search(value) for value in values):
         raise UserError(f"{where}: a quotation mark is left open, and the rows that follow are taken in", _QUOTE)
+    place = columns.index("caption")
     tail = values[place + 1].strip() if place + 1 < len(values) else ""
-    before = raw.find(caption)
-    quoted = raw[:before].endswith('"') or '"' in caption
-    if tail and not spaced and not quoted and not raw[:before].endswith(" "):
-        behind = raw[before + len(caption) :]
-        if re.match(r",[ \t]+\S", behind):
-            problem = (
-                f"{where}: the caption seems to go on behind its comma, in the column {columns[place + 1]} ({tail})"
-            )
-            raise UserError(problem, f"{_QUOTE} If it ends there, write no blank behind the comma.")
+    going_on = rf"{re.escape(values[place])},[ \t]+{re.escape(tail)}"  # not where the caption is quoted
+    if tail and not spaced and re.search(going_on, raw) and not re.search(rf",[ \t]+{going_on}", raw):
+        column = f"in the column {columns[place + 1]} ({tail})"
+        problem = f"{where}: the caption seems to go on behind its comma, {column}"
+        raise UserError(problem, f"{_QUOTE} If it ends there, write no blank behind the comma.")

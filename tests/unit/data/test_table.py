@@ -27,6 +27,7 @@ WRONG = {
         "file,caption,class\na.png,a small bird, red crown\n",
         r"line 2: the caption seems .* \(red crown",
     ),
+    "tail of a word": ("file,caption,class\na.png,a, red\n", r"line 2: the caption seems to go on .* \(red"),
     "tail as split": ("caption,split,file\na bird, train,a.png\n", r"line 2: the caption seems to go on"),
     "tail in no column": ("file,caption,\na.png,a small bird,red crown\n", "line 2 has a value in a column without"),
     "twice": ("file,caption,caption\na.png,x,y\n", "line 1 names the column caption more than once"),
