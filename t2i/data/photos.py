@@ -25,13 +25,14 @@ def as_shown(image: Image.Image) -> Image.Image:
     255 and 65,535 that holds their values, or from their lowest to their highest where none does; colours by the
     embedded profile. Raises ValueError where a value is no number.
     """
+    of_sixteen = image.format in ("PNG", "PPM")  # which some editions of Pillow open as "I"
     sixteen = "16" in str(image.tile[0][3:]) if getattr(image, "tile", None) else False
     image.load()
     with suppress(Exception):  # broken EXIF, which is read in many places: the picture is as it is stored
         image = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
     if image.mode in _DEEP or image.mode.startswith("I;"):
-        return _shallow(image).convert("RGB")
+        return _shallow(image, of_sixteen).convert("RGB")
     if image.has_transparency_data or image.mode in ("La", "RGBa"):
         image = _on_white(image, sixteen)
     return _in_srgb(image, profile)
@@ -48,14 +49,15 @@ def _on_white(image: Image.Image, sixteen: bool) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, _WHITE), picture).convert("RGB")
 
 
-def _shallow(image: Image.Image) -> Image.Image:
-    """A picture of one channel of more than eight bits as one of eight (L); a transparent value becomes white."""
+def _shallow(image: Image.Image, of_sixteen: bool) -> Image.Image:
+    """A picture of one channel of more than eight bits as one of eight (L); a transparent value becomes white.
+    ``of_sixteen``: its file holds 16 bits, whatever its mode."""
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("some of its values are no numbers")
     low, high = values.min(), values.max()
     tops = (255, 65535) if image.mode == "I" else (1, 255, 65535)
-    if image.mode.startswith("I;") or image.format in ("PNG", "PPM"):  # older Pillow opens 16-bit PNG as "I"
+    if image.mode.startswith("I;") or of_sixteen:
         tops = (65535,)
     top = next((top for top in tops if low >= 0 and high <= top), None)
     scaled = values * (255 / top) if top else (values - low) * (255 / max(high - low, np.finfo(float).tiny))

@@ -133,9 +133,11 @@ def test_every_depth_is_scaled_by_its_range(tmp_path, values, name):
     assert np.abs(_shown(tmp_path / name)[..., 1] - RAMP * 255).max() <= 1
 
 
-def test_a_dark_picture_of_sixteen_bits_stays_dark(tmp_path):
-    Image.fromarray((RAMP * 6553).astype(np.uint16)).save(tmp_path / "a.png")
-    assert _shown(tmp_path / "a.png").max() == 25  # a tenth of the range
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+@pytest.mark.parametrize(("top", "shown"), [(6553, 25), (200, 1)])
+def test_a_dark_picture_of_sixteen_bits_stays_dark(tmp_path, suffix, top, shown):
+    Image.fromarray((RAMP * top).astype(np.uint16)).save(tmp_path / f"a.{suffix}")
+    assert _shown(tmp_path / f"a.{suffix}").max() == shown
 
 
 def test_floats_that_are_no_numbers_are_refused_by_name(tmp_path):
