@@ -250,7 +250,8 @@ def ensure(root: Path, count: int = SMALL) -> None:
     """Draw the set of ``count`` species into ``root`` unless it is there already; a folder named ``…-256`` gets 256 px
     pictures. :class:`UserError` where the other set is there."""
     root = Path(root)
-    there = _stamp(root)
+    stamp = root / "aviary.json"
+    there = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
     if there.get("version") == VERSION:
         if (found := there.get("species", SMALL)) != count:
             problem = f"{root} holds the Aviary of {found} species, not of {count}"
