@@ -23,7 +23,7 @@ def by_words(captions: Sequence[str], words: int | None = None) -> list[str]:
     longer than the so many words that a batch takes of each."""
     parts = [lost(caption) for caption in captions]
     long = _counted(
-        (len(tokenise(caption)) > (words or len(caption)) for caption in captions),
+        (len(tokenise(caption)) > words for caption in captions if words),
         f"longer than {words} words, of which a batch takes so many at random",
     )
     strange = f"written with words or signs that are not read so ({listed(chain(*parts))})"
