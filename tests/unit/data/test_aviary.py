@@ -187,6 +187,18 @@ def test_an_interrupted_set_is_drawn_again_and_a_finished_one_is_kept(tmp_path, 
     assert drawn == [root]
 
 
+def test_a_whole_set_is_left_as_it_is_with_what_was_changed_in_it(tmp_path, capsys):
+    for _ in range(2):
+        aviary.write(tmp_path / "birds", size=16, images_per_species=1)
+        caption = next((tmp_path / "birds" / "text").rglob("*.txt"))
+        before = caption.read_text()
+        caption.write_text("my own words\n")
+    assert before == "my own words\n" and "is drawn already" in capsys.readouterr().out
+    (tmp_path / "birds" / "aviary.json").write_text("cut")
+    aviary.write(tmp_path / "birds", size=16, images_per_species=1)
+    assert caption.read_text() != "my own words\n"
+
+
 def test_a_redrawing_that_was_interrupted_is_not_taken_for_the_set(tmp_path, monkeypatch):
     root = tmp_path / "aviary"
     aviary.write(root, size=16, images_per_species=1)
@@ -218,3 +230,14 @@ def test_bad_requests_are_refused(tmp_path):
         aviary.write(tmp_path)
     with pytest.raises(UserError, match=r"attributes\.jsonl is missing"):
         aviary.true_attributes(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", '{"key": 1}\n', "my own list\n", '{"body": "red"}\n'])
+def test_a_users_files_of_the_same_names_are_never_drawn_over(tmp_path, content):
+    for name in ("attributes.jsonl", "train_filenames.txt", "photo.png"):
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match="is not empty and holds no Aviary"):
+        aviary.write(tmp_path, size=16, images_per_species=1)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("attributes.jsonl", "train_filenames.txt", "photo.png"), content
+    )
