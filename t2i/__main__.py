@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ import tyro
 
 from t2i import config as configs
 from t2i import paths
-from t2i.errors import UserError
+from t2i.errors import UserError, unforeseen
 
 app = tyro.extras.SubcommandApp()
 Root = Annotated[Path | None, tyro.conf.arg(help="where the data set lies; default: $T2I_DATA/<dataset>")]
@@ -78,10 +79,10 @@ def sample(
     Args:
         captions: each in quotes: "a red bird with a short black bill".
         run: a run folder.
-        out: the PNG to write.
+        out: the picture to write, in the format of its suffix (.png, .jpg, .webp, ...).
         count: pictures per caption.
     """
-    from t2i import plots
+    from t2i import formats, plots
     from t2i.training import Run
 
     if not captions:
@@ -93,6 +94,7 @@ def sample(
     if seed < 0:
         raise UserError(f"--seed {seed} is below zero", "Give a number from 0 on.")
     trained = Run.load(run)
+    formats.check(out, *plots.sheet_size(len(captions) * count, count, trained.config.image_size))
     for note in trained.unread(list(captions)):
         print(f"note: {note}", file=sys.stderr)
     plots.save_sheet(trained.sample(list(captions), count, seed), count, out)
@@ -105,6 +107,7 @@ def evaluate(
     metric: tuple[str, ...] = (),
     protocol: str | None = None,
     json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
+    root: Root = None,
 ) -> None:
     """Measure a run on the unseen split and write result.json into its folder.
 
@@ -112,12 +115,16 @@ def evaluate(
         run: a run folder.
         metric: names such as fidelity r_precision; other figures of the same state of the run are kept. Default: all.
         protocol: a named protocol such as fid2k-aviarynet1; default: the profile's.
-        json_file: also write the record here.
+        json_file: also write the record here, into a file of its own.
+        root: where the run's data lie now, if they were moved.
     """
+    from t2i.metrics import records
     from t2i.metrics.evaluate import evaluate as measure
     from t2i.training import Run
 
-    record = measure(Run.load(run), metric or None, protocol)
+    if json_file:
+        records.check_copy(json_file)
+    record = measure(Run.load(run).at(root), metric or None, protocol)
     if json_file:
         paths.write_json(json_file, record)
     width = max(map(len, record["metrics"])) + 2
@@ -232,23 +239,55 @@ def doctor() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command (``arguments``, or those of the process) and return its exit status.
 
-    A :class:`UserError` becomes one line on stderr and status 1, Ctrl-C status 130.
+    What a user can mend, a :class:`UserError` or something that the machine refuses, becomes one line on stderr and
+    status 1; Ctrl-C gives status 130, and a reader who has gone (``| head``) 141, in silence.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        _escape(stream)
+    try:
+        status = _run(arguments)
+        if sys.stdout:
+            sys.stdout.flush()
+        return status
+    except KeyboardInterrupt as stop:
+        return _end(130, str(stop) or "Stopped.")
+    except BrokenPipeError:
+        return _end(141)
+    except Exception as error:
+        if not (known := unforeseen(error)):
+            raise
+        return _end(1, f"error: {' '.join(str(known).splitlines())}")
+
+
+def _run(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["train"]:
             _train(arguments[1:])
         else:
             app.cli(args=arguments, prog="python -m t2i", config=(tyro.conf.OmitArgPrefixes,))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except SystemExit as end:  # a usage error, --help, or a data set with problems
         return end.code or 0
-    except KeyboardInterrupt as stop:
-        print(stop, file=sys.stderr)
-        return 130
     return 0
+
+
+def _escape(stream) -> None:
+    """Let a console that lacks a character show its number, where it would end the command."""
+    if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _end(status: int, said: str = "") -> int:
+    """``status``, once ``said`` is on stderr; an output that takes no more is let go, or Python would try it again."""
+    for stream, text in ((sys.stdout, ""), (sys.stderr, said and f"{said}\n")):
+        try:
+            if stream:
+                stream.write(text)
+                stream.flush()
+        except (OSError, ValueError):  # full, or closed
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return status
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from t2i import config as configs
+from t2i import own, paths, plots
 from t2i import parallel as trainings
-from t2i import paths, plots
 from t2i.config import Config
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.metrics.records import NAME
 from t2i.notebook import CAPTIONS
+from t2i.results import data_name
 from t2i.training import Run, fit
 
 SHEET = 8  # pictures per caption
@@ -31,6 +32,8 @@ def record(models: Sequence[str], dataset: str, profile: str, seeds: Sequence[in
     trained, when all the others are recorded.
     """
     wanted = [configs.load(model, dataset, profile, seed=seed) for seed in seeds for model in models]
+    for config in wanted:
+        own.check_whole(paths.recorded_results() / config.name)
     wrong = trainings.train(wanted, parallel) if parallel != 1 else {}
     folders = [keep(fit(config), sheet=config.seed == seeds[0]) for config in wanted if config.name not in wrong]
     if wrong:
@@ -67,6 +70,7 @@ def follow(
     for seed in seeds:
         for model in models:
             config = configs.load(model, dataset, profile, seed=seed)
+            own.check_whole(paths.recorded_results() / config.name)
             until = range(steps // points, steps + 1, steps // points)
             files.append(_curve(config, until))
     return files
@@ -94,6 +98,6 @@ def _curve(config: Config, until: Sequence[int]) -> Path:
 
 def curves(dataset: str, profile: str, models: Sequence[str]) -> pd.DataFrame:
     """What :func:`follow` has recorded: a row for each model, seed and step, with protocol and metrics."""
-    files = [paths.recorded_results().glob(f"{name}-{Path(dataset).name}-{profile}-s*/{CURVE}") for name in models]
+    files = [paths.recorded_results().glob(f"{name}-{data_name(dataset)}-{profile}-s*/{CURVE}") for name in models]
     found = [json.loads(file.read_text(encoding="utf-8")) for every in files for file in sorted(every)]
     return pd.DataFrame({name: curve[name] for name in COMMON} | point for curve in found for point in curve["points"])

@@ -6,14 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from tqdm.auto import tqdm
 
-from t2i import paths
+from t2i import locks, paths
 from t2i.data import images
 from t2i.data.index import Example
 from t2i.errors import UserError
@@ -53,7 +51,7 @@ class ImageCache:
         sources = self._sources()
         shapes = self._valid_shapes(sources)
         if shapes is None:
-            with self._alone():
+            with locks.turn(self.file.with_suffix(".lock")):  # it saves work, nothing depends on it
                 shapes = self._valid_shapes(sources) or self._build(sources)
         self.shapes = shapes
         self.starts = np.cumsum([0, *(height * width * 3 for height, width in shapes)], dtype=np.int64)
@@ -93,30 +91,6 @@ class ImageCache:
             return None
         return shapes if right else None
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Inside, no other process of this machine builds this cache. The lock saves work, nothing depends on it."""
-        lock = self.file.with_suffix(".lock")
-        with self._writing():
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(lock)
-            held.acquire()
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # Windows removes no open file
-                lock.unlink()
-            held.release()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Inside, what the disk refuses becomes a :class:`UserError`."""
-        try:
-            yield
-        except OSError as error:
-            problem = f"The image cache {self.file} cannot be written ({error.strerror or error})"
-            raise UserError(problem, _MEND) from error
-
     def _announce(self) -> None:
         """Say how large a large cache will be; :class:`UserError` where its disk has no room for it."""
         size, _, resize = self.preparation
@@ -143,8 +117,7 @@ class ImageCache:
                     file.write(picture)
             self._header.unlink(missing_ok=True)  # an old header must never meet the new pixels
 
-        with self._writing():
-            paths.write_atomically(self.file, write)
+        paths.write_atomically(self.file, write)
         paths.write_json(self._header, {"sources": sources, "shapes": shapes})
         return shapes
 

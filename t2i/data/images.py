@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from t2i import paths
+from t2i import formats
 from t2i.errors import UserError
 
 BILINEAR = F.InterpolationMode.BILINEAR
@@ -139,8 +139,8 @@ def from_uint8(images: Tensor) -> Tensor:
 def sheet(images: Tensor, columns: int, gap: int = 2) -> Image.Image:
     """uint8 images (N, 3, s, s) in rows of ``columns`` on white; the last row may be short."""
     count, _, height, width = images.shape
-    rows = -(-count // columns)
-    canvas = torch.full((3, rows * (height + gap) - gap, columns * (width + gap) - gap), 255, dtype=torch.uint8)
+    across, down = sheet_size(count, columns, width, gap)
+    canvas = torch.full((3, down, across), 255, dtype=torch.uint8)
     for k, image in enumerate(images):
         top, left = k // columns * (height + gap), k % columns * (width + gap)
         canvas[:, top : top + height, left : left + width] = image
@@ -148,6 +148,10 @@ def sheet(images: Tensor, columns: int, gap: int = 2) -> Image.Image:
 
 
 def save_sheet(images: Tensor, columns: int, file: Path) -> None:
-    """Write :func:`sheet` as a PNG, whole or not at all."""
-    picture = sheet(images, columns)
-    paths.write_atomically(file, lambda temporary: picture.save(temporary, format="png"))
+    """Write :func:`sheet` in the format of the file's suffix, whole or not at all."""
+    formats.save(sheet(images, columns), file)
+
+
+def sheet_size(count: int, columns: int, side: int, gap: int = 2) -> tuple[int, int]:
+    """Width and height in pixels of the :func:`sheet` of ``count`` pictures of ``side`` px."""
+    return columns * (side + gap) - gap, -(-count // columns) * (side + gap) - gap

@@ -15,9 +15,10 @@ PACKAGE = paths.checkout() / "t2i"
 ORDER = (
     {"errors"},
     {"paths"},
+    {"contents", "formats", "locks", "own"},
     {"config", "device", "checkpoint", "log", "provenance", "weights"},
     {"data", "text"},
-    {"aviarynet", "losses", "pickles", "official_names"},
+    {"aviarynet", "losses", "pickles", "official_layout", "official_names"},
     {"models", "galleries"},
     {"training", "official_kinds"},
     {"metrics"},
