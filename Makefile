@@ -35,8 +35,8 @@ tour: $(ready) ## lesson 00 only: a first picture
 # What takes longest begins first: nbval over every notebook, and the papermill chain (tests/notebooks/test_chain.py).
 # FAST leaves out both, the values of the official code, and what is marked slow.
 all := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-sanitize-with notebooks/sanitize.cfg \
-	notebooks tests/notebooks tests/parity tests/unit
-fast := -m "not slow" tests/notebooks tests/unit
+	notebooks tests/notebooks tests/parity tests/unit tests/faults
+fast := -m "not slow" tests/notebooks tests/unit tests/faults
 
 test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch workspace (FAST=1: the quick part)
 	$(python) -m ruff check

@@ -38,6 +38,7 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"GIF8", "a GIF picture", "Name another file."),
     (b"%PDF", "a PDF document", "Name another file."),
 )
+_TORCH = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # the number that torch.save once began its pickles with
 _SUFFIXES = {
     **dict.fromkeys((".part", ".partial", ".crdownload", ".aria2"), ("an unfinished download", _AGAIN)),
     **dict.fromkeys((".pb", ".index", ".meta", ".tflite"), ("a TensorFlow file", _OTHER)),
@@ -140,8 +141,10 @@ def _archive(path: Path, head: bytes) -> tuple[str, str] | None:
 
 
 def _text(path: Path, head: bytes) -> tuple[str, str] | None:
-    """JSON and other text; weights and pictures are none."""
-    if b"\0" in head[:4096] or head[:1] == b"\x80":
+    """JSON, other text, and pickles; weights and pictures are none."""
+    if head[:1] == b"\x80" and _TORCH not in head[:32]:
+        return "is a pickle that torch.save did not write", "Load it where it was made, and save its tensors alone."
+    if b"\0" in head[:4096]:
         return None
     try:
         start = head.decode("utf-8-sig")

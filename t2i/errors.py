@@ -47,7 +47,7 @@ _PLACE = {
     errno.EBUSY: ("another program holds it", "Close that program."),
     errno.ENOLCK: ("its disk has no locks", "Name a place on another disk."),
 }
-_WRITER = re.compile("PytorchStreamWriter|inline_container|unexpected pos")  # torch.save where a disk takes no more
+_WRITER = re.compile("PytorchStreamWriter|unexpected pos")  # torch.save where a disk takes no more
 _NATIVE = re.compile(r"os error (\d+)")  # how safetensors, which is Rust, ends its sentences
 _HOME = re.compile("determine home directory", re.IGNORECASE)
 

@@ -20,12 +20,12 @@ def check(file: Path, width: int, height: int) -> None:
     """:class:`UserError` unless a picture of ``width`` × ``height`` px can be written to ``file``: for a suffix that
     promises no such format, a size that the format has no room for, and a file there that was not written by
     :func:`save`."""
+    if file.is_dir():
+        raise UserError(f"{file} is a folder", "Name a file.")
     kind = _format(file)
     if not _writes(kind, width, height):
         problem = f"{kind} has no room for a picture of {width:,} × {height:,} px, as {file} would be"
         raise UserError(problem, "Name a .png, or ask for fewer pictures.")
-    if file.is_dir():
-        raise UserError(f"{file} is a folder", "Name a file.")
     if file.exists() and not _ours(file):
         problem = f"{file} is there, and was not drawn by this program"
         raise UserError(problem, "Name another file, or move that one away.")

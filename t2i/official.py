@@ -113,13 +113,15 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     if not path.exists():
         raise UserError(f"{path} does not exist", "Name the downloaded .pth file.")
+    if path.is_dir():
+        raise contents.refuse(path, ("is a folder", "Name a file."))
     try:
         checkpoint.check_sums(path)
         weights = load_file(path) if contents.is_safetensors(path) else _unpickled(path)
     except Exception as error:  # a damaged file raises whatever its misread instructions happen to raise
         if isinstance(error, pickle.UnpicklingError) and (asked := _ASKED.search(str(error))):
             raise _more_than_tensors(path, asked[1]) from error
-        otherwise = "cannot be read: it is cut short or no checkpoint", "Copy or download it anew."
+        otherwise = "cannot be read: it is cut short, damaged or no checkpoint", "Copy or download it anew."
         raise refused(error) or contents.refuse(path, otherwise) from error
     found = official_layout.flat(weights) if isinstance(weights, Mapping) else {}
     if not found:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,14 +56,32 @@ class ImageCache:
                 shapes = self._valid_shapes(sources) or self._build(sources)
         self.shapes = shapes
         self.starts = np.cumsum([0, *(height * width * 3 for height, width in shapes)], dtype=np.int64)
+        self._sound = np.zeros(len(shapes), dtype=bool)  # the images that were looked at and are as they were written
         self._pixels = np.memmap(self.file, dtype=np.uint8, mode="r")
 
     def __len__(self) -> int:
         return len(self.shapes)
 
     def __getitem__(self, index: int) -> np.ndarray:
+        index = int(index)
         start, end = self.starts[index], self.starts[index + 1]
-        return self._pixels[start:end].reshape(*self.shapes[index], 3)
+        pixels = self._pixels[start:end]
+        if not self._sound[index]:
+            self._check(index, pixels)
+        return pixels.reshape(*self.shapes[index], 3)
+
+    def _check(self, index: int, pixels: np.ndarray) -> None:
+        """:class:`UserError` where ``pixels`` are not those that were written: a disk has changed them since."""
+        if zlib.crc32(pixels) != self._sums[index]:
+            self._header.unlink(missing_ok=True)
+            problem = f"{self.file} is damaged: the picture {self.examples[index].key} is not as it was written"
+            raise UserError(problem, "Run the command again: all of it is decoded anew.")
+        self._sound[index] = True
+
+    def verify(self) -> None:
+        """Check all images, for whoever reads the file as a whole."""
+        for index in range(len(self)):
+            self[index]
 
     @property
     def nbytes(self) -> int:
@@ -86,7 +105,9 @@ class ImageCache:
         try:
             header = json.loads(self._header.read_text(encoding="utf-8"))
             shapes = [(height, width) for height, width in header["shapes"]]
-            right = header["sources"] == sources and self.file.stat().st_size == sum(h * w * 3 for h, w in shapes)
+            self._sums = [int(number) for number in header["sums"]]
+            whole = self.file.stat().st_size == sum(height * width * 3 for height, width in shapes)
+            right = header["sources"] == sources and len(self._sums) == len(shapes) == len(self.examples) and whole
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return shapes if right else None
@@ -108,17 +129,19 @@ class ImageCache:
 
     def _build(self, sources: str) -> list[tuple[int, int]]:
         self._announce()
-        shapes = []
+        shapes, sums = [], []
 
         def write(temporary: Path) -> None:
             with open(temporary, "wb") as file:
                 for picture in self._decoded():
                     shapes.append(picture.shape[:2])
+                    sums.append(zlib.crc32(np.ascontiguousarray(picture)))
                     file.write(picture)
             self._header.unlink(missing_ok=True)  # an old header must never meet the new pixels
 
         paths.write_atomically(self.file, write)
-        paths.write_json(self._header, {"sources": sources, "shapes": shapes})
+        paths.write_json(self._header, {"sources": sources, "shapes": shapes, "sums": sums})
+        self._sums = sums
         return shapes
 
     def _decoded(self) -> Iterator[np.ndarray]:

@@ -94,9 +94,7 @@ def say_what_is_new(recipe: Recipe) -> None:
         known = encoders.text.require_vocabulary()
         if not (lost := sorted({word for caption in captions for word in known.unknown(caption)})):
             return
-        note += (
-            f"; {len(lost)} words of these captions are not in its vocabulary, and passed over: {', '.join(lost[:8])}"
-        )
+        note += f"; {len(lost)} words that its vocabulary lacks are passed over: {', '.join(lost[:8])}"
     tqdm.write(note)
 
 

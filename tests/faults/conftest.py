@@ -1,0 +1,87 @@
+"""Faults under fire: every test here is marked ``faults``; the little data sets and runs are those of the unit tests."""
+
+import importlib.util
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from t2i import paths
+
+HERE = Path(__file__).parent
+_spec = importlib.util.spec_from_file_location("little", paths.checkout() / "tests" / "unit" / "conftest.py")
+_little = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_little)
+little_aviary, encoder_folder, draw_picture = _little.little_aviary, _little.encoder_folder, _little.draw_picture
+trained, finished, tiny = _little.trained, _little.finished, _little.tiny
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.faults)
+
+
+@pytest.fixture
+def said(capfd):
+    """``said(*arguments)`` is what a command that must fail with status 1 says: one line on stderr, no traceback."""
+    from t2i.__main__ import main
+
+    def call(*arguments) -> str:
+        capfd.readouterr()
+        assert main([str(argument) for argument in arguments]) == 1
+        lines = capfd.readouterr().err.strip().splitlines()
+        assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
+        assert not any("Traceback" in line or "Warning" in line for line in lines)
+        return lines[-1]
+
+    return call
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """``small_disk(size)`` is a folder with a disk of its own, of so many bytes; the test is skipped, saying why, where
+    this account may not mount one."""
+    mounted = []
+
+    def mount(size: int) -> Path:
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"no small disk can be made here: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    if not Path("/bin/mount").exists():
+        pytest.skip("no small disk can be made here: there is no mount")
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def read_only():
+    """``read_only(folder)`` makes a folder one that takes no files, by mounting it anew, or by its permissions."""
+    mounted, closed = [], []
+
+    def close(folder: Path) -> Path:
+        if os.geteuid() == 0:
+            for options in (["--bind"], ["-o", "remount,ro,bind"]):
+                done = subprocess.run(["mount", *options, str(folder), str(folder)], capture_output=True, text=True)
+                if done.returncode:
+                    pytest.skip(f"no folder can be made read-only here: {done.stderr.strip()}")
+                mounted.append(folder) if options == ["--bind"] else None
+        else:
+            folder.chmod(0o555)
+            closed.append(folder)
+        return folder
+
+    yield close
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+    for folder in closed:
+        folder.chmod(0o755)
