@@ -1,4 +1,4 @@
-"""Faults under fire: every test here is marked ``faults``; the little data sets and runs are those of the unit tests."""
+"""Faults under fire: all tests here are marked ``faults``; the little data sets and runs are the unit tests' own."""
 
 import importlib.util
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from t2i import config as configs
 from t2i import paths
 
 HERE = Path(__file__).parent
@@ -14,13 +15,29 @@ _spec = importlib.util.spec_from_file_location("little", paths.checkout() / "tes
 _little = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_little)
 little_aviary, encoder_folder, draw_picture = _little.little_aviary, _little.encoder_folder, _little.draw_picture
-trained, finished, tiny = _little.trained, _little.finished, _little.tiny
+without_classes, trained, finished, tiny = _little.without_classes, _little.trained, _little.finished, _little.tiny
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.faults)
+
+
+@pytest.fixture
+def boats(without_classes, encoder_folder, tmp_path, monkeypatch):
+    """``boats(**overrides)`` is a GAN-CLS of three steps on twelve pictures, in a folder of the test's own."""
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+    small = _little.TINY | {"steps": 3, "batch_size": 4, "text_encoder": str(encoder_folder)}
+    return lambda **overrides: configs.load("gan-cls", str(without_classes), "smoke", **small | overrides)
+
+
+@pytest.fixture
+def run(boats, tmp_path):
+    """The folder of a finished run."""
+    from t2i.training import fit
+
+    return fit(boats(steps=1)).directory
 
 
 @pytest.fixture
