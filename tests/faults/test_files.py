@@ -215,11 +215,9 @@ def test_a_changed_bit_of_a_checkpoint_is_noticed(run, said, tmp_path):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         sentence = said("sample", "--run", run, "a bird", "--out", tmp_path / "x.png")
         assert "checkpoint.pt cannot be read as a checkpoint: it is cut short or damaged" in sentence
-    for content, what in ((b"", "is empty"), (TITLE, "is a web page"), (whole[:-50], "cut short or damaged")):
+    for content, what in ((b"", "checkpoint.pt is empty"), (TITLE, "is a web page"), (whole[:-50], "is cut short")):
         file.write_bytes(content)
-        assert f"checkpoint.pt {what}" in said("evaluate", "--run", run).replace(
-            "cannot be read as a checkpoint: it is ", ""
-        )
+        assert what in said("evaluate", "--run", run)
 
 
 @pytest.mark.parametrize("change", [0, 1])

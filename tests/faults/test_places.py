@@ -108,16 +108,14 @@ def _weights() -> dict:
 def test_paths_that_cannot_be_are_said(run, said, tmp_path):
     (tmp_path / "file").write_text("mine")
     sample = "sample", "--run", run, "a bird", "--out"
-    assert "a file, where a folder is needed" in said(*sample, tmp_path / "file" / "x.png")
+    assert "where a folder is needed" in said(*sample, tmp_path / "file" / "x.png")
     assert "its name is too long" in said(*sample, tmp_path / f"{'x' * 300}.png")
     assert "is a folder. Name a file." in said(*sample, tmp_path)
     assert "no file but a device" in said("evaluate", "--run", run, "--metric", "matching", "--json", "/dev/null")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert str(tmp_path / "loop.png") in said(*sample, tmp_path / "loop.png")
     assert "is no run folder" in said("sample", "--run", tmp_path / "file", "a bird")
-    assert "a file, where a folder is needed" in said(
-        "data", "prepare", "--dataset", "aviary", "--root", tmp_path / "file"
-    )
+    assert "where a folder is needed" in said("data", "prepare", "--dataset", "aviary", "--root", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine" and Path("/dev/null").is_char_device()
     long = tmp_path / f"{'x' * 250}.png"  # as long as the disk allows
     assert main(["sample", "--run", str(run), "a bird", "--out", str(long)]) == 0 and long.exists()
@@ -169,12 +167,12 @@ def test_a_failed_compilation_is_said(said, monkeypatch):
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
     def wrong():
         try:
-            open("/nowhere/at/all")
+            Path("/nowhere/at/all").read_text()
         except OSError:
-            raise ValueError("a fault") from None
+            {}["a fault"]
 
     monkeypatch.setattr("t2i.doctor.report", wrong)
-    with pytest.raises(ValueError, match="a fault"):
+    with pytest.raises(KeyError, match="a fault"):
         main(["doctor"])
     assert refused(KeyError("x")) is None and unforeseen(ZeroDivisionError()) is None
 
@@ -190,9 +188,9 @@ def test_narrow_consoles_closed_pipes_and_full_outputs_are_no_errors(run):
     draw = f"sample --run {run} 'птица → bird' --out /nowhere/птица.txt"
     narrow = command(draw, PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert narrow.returncode == 1 and narrow.stderr.startswith(b"error: ") and b"Traceback" not in narrow.stderr
-    closed = command("table | head -0")
+    closed = command("--help | head -0")
     assert closed.returncode in (0, 141) and closed.stderr == b""
-    full = command("doctor > /dev/full") if Path("/dev/full").exists() else None
+    full = command("--help > /dev/full") if Path("/dev/full").exists() else None
     assert full is None or (full.returncode == 1 and full.stderr.count(b"\n") == 1 and b"disk is full" in full.stderr)
 
 
