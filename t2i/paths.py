@@ -89,6 +89,8 @@ def write_atomically(path: Path, write) -> None:
         target = Path(os.path.realpath(path))
         if target.is_dir():
             raise UserError(f"{path} is a folder", "Name a file.")
+        if target.is_symlink():
+            raise UserError(f"{path} is a link that leads in a circle", "Name a file.")
         if target.exists() and not target.is_file():
             raise UserError(f"{path} is no file but a device or a pipe", "Name a file.")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,21 @@ def boats(without_classes, encoder_folder, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(boats, tmp_path):
+def command(boats):
+    """``command(directory, *more, **overrides)`` is the command line that trains ``boats(**overrides)`` there."""
+
+    def arguments(directory: Path, *more: str, **overrides) -> list[str]:
+        config = boats(**overrides)
+        given = {name: getattr(config, name) for name in (*_little.TINY, *overrides, "text_encoder")}
+        options = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+        place = ["--dataset", config.root, "--profile", "smoke", "--directory", str(directory)]
+        return ["train", "gan-cls", *place, *options, *more]
+
+    return arguments
+
+
+@pytest.fixture
+def run(boats):
     """The folder of a finished run."""
     from t2i.training import fit
 

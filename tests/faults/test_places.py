@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from t2i import checkpoint, paths
+from t2i import checkpoint, official, paths
 from t2i.__main__ import main
 from t2i.errors import UserError, refused, unforeseen
 
@@ -44,65 +44,61 @@ def test_each_writer_succeeds_where_there_is_room(writer, tmp_path):
     assert (tmp_path / "x.bin").stat().st_size > 1 << 20
 
 
-def train(config, directory) -> list[str]:
-    given = ["--text-encoder", config.text_encoder, "--steps", "3", "--batch-size", "4", "--checkpoint-every", "1"]
-    return ["train", "gan-cls", "--dataset", config.root, "--profile", "smoke", *given, "--directory", str(directory)]
-
-
 @pytest.mark.parametrize("room", [0, 1, 2, 3])
-def test_a_run_on_a_disk_that_fills_up_says_so_and_goes_on_later(room, small_disk, boats, said, monkeypatch, tmp_path):
+def test_a_run_on_a_disk_that_fills_up_says_so_and_goes_on_later(room, small_disk, command, said, tmp_path):
     """The disk takes so many checkpoints beside the first, counted in their size; what was saved last is kept."""
-    config = boats()
-    assert main(train(config, tmp_path / "elsewhere")) == 0
+    assert main(command(tmp_path / "elsewhere", checkpoint_every=1)) == 0
     size = (tmp_path / "elsewhere" / "checkpoint.pt").stat().st_size
     disk = small_disk(3 * size)
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(int((3 - [0.5, 1.5, 1.9, 1.99][room]) * size)))
-    sentence = said(*train(config, disk / "run"))
+    sentence = said(*command(disk / "run", checkpoint_every=1))
     assert "its disk is full" in sentence and str(disk) in sentence
     if (disk / "run" / "checkpoint.pt").exists():
         assert checkpoint.read(disk / "run" / "checkpoint.pt")["step"] < 3
     ballast.unlink()
-    assert main(train(config, disk / "run")) == 0
+    assert main(command(disk / "run", checkpoint_every=1)) == 0
     assert {p.name for p in (disk / "run").iterdir()} == {p.name for p in (tmp_path / "elsewhere").iterdir()}
 
 
-def test_every_command_says_that_a_disk_is_read_only(read_only, run, boats, said, tmp_path, draw_picture, monkeypatch):
+def test_every_command_says_that_a_disk_is_read_only(
+    read_only, run, command, said, tmp_path, draw_picture, monkeypatch
+):
     closed = tmp_path / "closed"
     closed.mkdir()
     draw_picture(tmp_path / "photos" / "a.png", 20, 20)
     (tmp_path / "captions.csv").write_text("file,caption\na.png,a bird\n")
     torch.save(_weights(), tmp_path / "weights.pth")
-    config = boats()
+    first = command(closed / "run")
     read_only(closed)
     prepare = ["data", "prepare", "--dataset", "folder", "--images", tmp_path / "photos"]
     own = [*prepare, "--captions", tmp_path / "captions.csv", "--root", closed / "set"]
     commands = [
-        train(config, closed / "run"),
+        first,
         ["sample", "--run", run, "a bird", "--out", closed / "x.png"],
         ["evaluate", "--run", run, "--metric", "matching", "--json", closed / "x.json"],
         own,
         ["data", "prepare", "--dataset", "aviary", "--root", closed / "aviary"],
     ]
     monkeypatch.setattr(paths, "recorded_results", lambda: closed / "results")
-    for command in commands:
-        sentence = said(*command)
+    for arguments in commands:
+        sentence = said(*arguments)
         assert str(closed) in sentence and ("read-only" in sentence or "permission" in sentence), sentence
     monkeypatch.setenv("T2I_RUNS", str(closed / "runs"))
-    for command in (["import", "char_cnn_rnn_birds_icml", tmp_path / "weights.pth"], ["course", "--profile", "smoke"]):
-        sentence = said(*command)
+    for arguments in (
+        ["import", "char_cnn_rnn_birds_icml", tmp_path / "weights.pth"],
+        ["course", "--profile", "smoke"],
+    ):
+        sentence = said(*arguments)
         assert str(closed) in sentence and ("read-only" in sentence or "permission" in sentence), sentence
     assert main(["table"]) == 0 and main(["doctor"]) == 0
     assert not any(closed.iterdir())
 
 
 def _weights() -> dict:
-    from t2i import official
-
-    kind = official.KINDS["char_cnn_rnn_birds_icml"]
-    return {
-        kind.official(k): torch.ones(v.shape) for k, v in official.empty("char_cnn_rnn_birds_icml").state_dict().items()
-    }
+    own = official.empty("char_cnn_rnn_birds_icml").state_dict()
+    layout = official.KINDS["char_cnn_rnn_birds_icml"]
+    return {layout.official(key): torch.ones(value.shape) for key, value in own.items()}
 
 
 def test_paths_that_cannot_be_are_said(run, said, tmp_path):
@@ -115,7 +111,8 @@ def test_paths_that_cannot_be_are_said(run, said, tmp_path):
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert str(tmp_path / "loop.png") in said(*sample, tmp_path / "loop.png")
     assert "is no run folder" in said("sample", "--run", tmp_path / "file", "a bird")
-    assert "where a folder is needed" in said("data", "prepare", "--dataset", "aviary", "--root", tmp_path / "file")
+    aviary = "data", "prepare", "--dataset", "aviary", "--root"
+    assert "where a folder is needed" in said(*aviary, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine" and Path("/dev/null").is_char_device()
     long = tmp_path / f"{'x' * 250}.png"  # as long as the disk allows
     assert main(["sample", "--run", str(run), "a bird", "--out", str(long)]) == 0 and long.exists()
@@ -125,9 +122,8 @@ def test_a_link_is_followed_and_stays(tmp_path):
     (tmp_path / "far").mkdir()
     (tmp_path / "link.json").symlink_to(tmp_path / "far" / "real.json")
     paths.write_json(tmp_path / "link.json", {"a": 1})
-    assert (tmp_path / "link.json").is_symlink() and json.loads((tmp_path / "far" / "real.json").read_text()) == {
-        "a": 1
-    }
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "far" / "real.json").read_text()) == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -177,20 +173,21 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
     assert refused(KeyError("x")) is None and unforeseen(ZeroDivisionError()) is None
 
 
-def command(arguments: str, **environment) -> subprocess.CompletedProcess:
+def shell(arguments: str, **environment) -> subprocess.CompletedProcess:
     """A command line of its own in a shell, with warnings as errors."""
     env = os.environ | {"PYTHONWARNINGS": "error"} | environment
     line = f"set -o pipefail; {sys.executable} -m t2i {arguments}"
     return subprocess.run(["bash", "-c", line], capture_output=True, env=env, cwd=paths.checkout())
 
 
+@pytest.mark.slow
 def test_narrow_consoles_closed_pipes_and_full_outputs_are_no_errors(run):
     draw = f"sample --run {run} 'птица → bird' --out /nowhere/птица.txt"
-    narrow = command(draw, PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    narrow = shell(draw, PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert narrow.returncode == 1 and narrow.stderr.startswith(b"error: ") and b"Traceback" not in narrow.stderr
-    closed = command("--help | head -0")
+    closed = shell("--help | head -0")
     assert closed.returncode in (0, 141) and closed.stderr == b""
-    full = command("--help > /dev/full") if Path("/dev/full").exists() else None
+    full = shell("--help > /dev/full") if Path("/dev/full").exists() else None
     assert full is None or (full.returncode == 1 and full.stderr.count(b"\n") == 1 and b"disk is full" in full.stderr)
 
 
@@ -225,15 +222,7 @@ def test_without_a_home_and_in_a_folder_that_is_gone(run, said, tmp_path, monkey
     assert "there is no such file or folder" in said("sample", "--run", "x", "a bird")
 
 
-FORMATS = {
-    ".png": "PNG",
-    ".PNG": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".gif": "GIF",
-    ".tif": "TIFF",
-}
+FORMATS = {".png": "PNG", ".PNG": "PNG", ".jpg": "JPEG", ".webp": "WEBP", ".gif": "GIF", ".tif": "TIFF"}
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
