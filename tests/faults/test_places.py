@@ -85,10 +85,8 @@ def test_every_command_says_that_a_disk_is_read_only(
         sentence = said(*arguments)
         assert str(closed) in sentence and ("read-only" in sentence or "permission" in sentence), sentence
     monkeypatch.setenv("T2I_RUNS", str(closed / "runs"))
-    for arguments in (
-        ["import", "char_cnn_rnn_birds_icml", tmp_path / "weights.pth"],
-        ["course", "--profile", "smoke"],
-    ):
+    released = "import", "char_cnn_rnn_birds_icml", tmp_path / "weights.pth"
+    for arguments in (released, ["course", "--profile", "smoke"]):
         sentence = said(*arguments)
         assert str(closed) in sentence and ("read-only" in sentence or "permission" in sentence), sentence
     assert main(["table"]) == 0 and main(["doctor"]) == 0

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import platform
 import time
 
 import pytest
@@ -45,7 +46,7 @@ def test_a_second_training_of_a_run_is_refused_by_name_and_the_first_goes_on(sta
     process = channel.recv()
     for more in ([], ["--no-resume"]):
         sentence = said(*command(folder, *more))
-        assert f"{folder} is being written by process {process} on {os.uname().nodename}, since 20" in sentence
+        assert f"{folder} is being written by process {process} on {platform.node()}, since 20" in sentence
         assert "Wait until that has ended" in sentence
     channel.send("on")
     assert channel.recv() == "done"
