@@ -13,6 +13,7 @@ from t2i.errors import UserError, refused
 _HEAD = 1 << 16  # bytes that are looked at
 _AGAIN = "Download it again."
 _UNPACK = "Unpack it, and name the file inside."
+_NO_PICTURE = "Name a file that is no picture."
 _OTHER = "Take the release for PyTorch, a .pth file."
 
 # The first bytes of what is found under the names of weights and pictures, what it is, and the mend.
@@ -33,11 +34,12 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"\4\0\0\0\1\0\0\0\3\0\0\0V 1", "a Torch7 file, which Lua wrote", "Convert it to a state dict of PyTorch first."),
     (b"\3\0\0\0\1\0\0\0", "a Torch7 file, which Lua wrote", "Convert it to a state dict of PyTorch first."),
     (b"model_checkpoint_path:", "the list of TensorFlow's checkpoints", _OTHER),
-    (b"\x89PNG", "a PNG picture", "Name another file."),
-    (b"\xff\xd8\xff", "a JPEG picture", "Name another file."),
-    (b"GIF8", "a GIF picture", "Name another file."),
+    (b"\x89PNG", "a PNG picture", _NO_PICTURE),
+    (b"\xff\xd8\xff", "a JPEG picture", _NO_PICTURE),
+    (b"GIF8", "a GIF picture", _NO_PICTURE),
     (b"%PDF", "a PDF document", "Name another file."),
 )
+_READABLE = {(f"is {what}", mend) for _, what, mend in _BEGINNINGS if mend == _NO_PICTURE}
 _TORCH = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")  # the number that torch.save once began its pickles with
 _SUFFIXES = {
     **dict.fromkeys((".part", ".partial", ".crdownload", ".aria2"), ("an unfinished download", _AGAIN)),
@@ -46,9 +48,10 @@ _SUFFIXES = {
 }
 
 
-def told(path: Path, texts: bool = True) -> tuple[str, str] | None:
+def told(path: Path, texts: bool = True, pictures: bool = True) -> tuple[str, str] | None:
     """What the file at ``path`` is, to be read after its name, and what to do, if that follows; None where nothing is
-    known of it. Without ``texts`` a text is none of the known.
+    known of it. Without ``texts`` a text is none of the known, without ``pictures`` a picture that
+    every Pillow reads.
 
     Raises :class:`UserError` where it cannot even be opened.
     """
@@ -61,10 +64,9 @@ def told(path: Path, texts: bool = True) -> tuple[str, str] | None:
         return "is empty", ""
     if not head.strip(b"\0"):
         return "begins with zeros alone: room was made for it, and it never came", ""
-    for look in (_page, _begins, _archive, *([_text] if texts else [])):
-        if found := look(path, head):
-            return found
-    return None
+    looks = (_page, _begins, _archive, *([_text] if texts else []))
+    found = next((found for look in looks if (found := look(path, head))), None)
+    return None if found in _READABLE and not pictures else found
 
 
 def refuse(path: Path, otherwise: tuple[str, str]) -> UserError:
@@ -160,7 +162,7 @@ def _text(path: Path, head: bytes) -> tuple[str, str] | None:
                 f"Load those ({parts[0]} …), and save all their tensors as one state dict."
             )
     first = (start.strip().splitlines() or [""])[0][:60]
-    return f"is a text that begins {first!r}", "Name the file with the weights; if this was downloaded, do so again."
+    return f"is a text that begins {first!r}", "Name the file that is meant; if this one was downloaded, do so again."
 
 
 def _index_of_parts(path: Path) -> Iterator[list[str]]:

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from t2i import formats
-from t2i.errors import UserError
+from t2i import contents, formats
+from t2i.errors import UserError, refused
 
 BILINEAR = F.InterpolationMode.BILINEAR
 # What Pillow raises for broken files, by format and by how they are broken.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 Box = tuple[float, float, float, float]
 
@@ -34,8 +34,20 @@ def open_rgb(path: Path) -> Image.Image:
             return image.convert("RGB")
     except FileNotFoundError:
         raise UserError(f"{path} is missing", "Put the image back, or take it out of the index.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        mend = "Scale it down: a few hundred pixels a side are all that is used."
+        raise UserError(f"{path} cannot be read as an image: it is too large ({error})", mend) from None
     except _UNREADABLE as error:
-        raise UserError(f"{path} cannot be read as an image ({error})", "Replace the file by a whole copy.") from None
+        raise _unreadable(Path(path), error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    """What the file is instead of a picture, or that it is damaged."""
+    if isinstance(error, OSError) and (found := refused(error)):
+        return found
+    what, mend = contents.told(path, pictures=False) or ("", "")
+    instead = f"it {what}" if mend else str(error)
+    return UserError(f"{path} cannot be read as an image ({instead})", mend or "Replace the file by a whole copy.")
 
 
 def bird_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:

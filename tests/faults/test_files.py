@@ -13,9 +13,11 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from t2i import official
+from t2i.data import images
 from t2i.errors import UserError
 
 KIND = "char_cnn_rnn_birds_icml"
@@ -83,9 +85,9 @@ FOREIGN = {
     "lua": (b"\4\0\0\0\1\0\0\0\3\0\0\0V 1\n" + bytes(9), "is a Torch7 file", "Convert it"),
     "tensorflow": (b'model_checkpoint_path: "model"', "is the list of TensorFlow's checkpoints", "release for PyTorch"),
     "index": (INDEX, "is the index of weights that lie in 2 other files", "part-1.safetensors"),
-    "answer": (b'{"error": "Repository not found"}', "is a text that begins", "Name the file with the weights"),
+    "answer": (b'{"error": "Repository not found"}', "is a text that begins", "Name the file that is meant"),
     "pickle": (pickle.dumps({"a": 1}), "is a pickle that torch.save did not write", "save its tensors alone"),
-    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(20), "is a PNG picture", "Name another file"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(20), "is a PNG picture", "Name a file that is no picture"),
     "photo": (b"\0\0\0\x18ftypheic" + bytes(20), "is a HEIC picture", "PNG or JPEG"),
     "module": (saved(torch.nn.Linear(2, 2)), "asks for torch.nn.modules.linear.Linear", "state_dict() alone"),
     "options": (saved({"opt": argparse.Namespace(a=1)}), "asks for argparse.Namespace", "state_dict() alone"),
@@ -250,7 +252,42 @@ def test_a_changed_bit_of_a_cache_is_noticed_and_mended(boats, said, tmp_path, m
     assert cache.read_bytes() == whole
 
 
-def test_a_damaged_lesson_is_named(said, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(30), r"\(it is a HEIC picture\)\. Save it as PNG or JPEG"),
+        (TITLE, r"\(it is a web page .*\)\. Open the address in a browser"),
+        (b"version https://git-lfs.github.com/spec/v1", r"\(it is a Git LFS pointer.*\)\. Fetch it: git lfs pull"),
+        (b"", r"Replace the file by a whole copy"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(30), r"Replace the file by a whole copy"),
+    ],
+    ids=["heic", "page", "pointer", "empty", "cut"],
+)
+def test_what_is_no_picture_is_said_to_be_what_it_is(content, what, tmp_path):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(UserError, match=rf"a\.png cannot be read as an image .*{what}"):
+        images.open_rgb(tmp_path / "a.png")
+
+
+def test_a_picture_that_is_too_large_is_said_to_be_that(tmp_path, monkeypatch):
+    Image.new("L", (900, 900)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UserError, match=r"a\.png cannot be read as an image: it is too large .*Scale it down"):
+        images.open_rgb(tmp_path / "a.png")
+
+
+def test_a_changed_bit_of_a_png_is_right_or_said(draw_picture, tmp_path):
+    file = draw_picture(tmp_path / "a.png", 20, 20)
+    whole, pixels = file.read_bytes(), np.asarray(images.open_rgb(file))
+    for place in range(0, len(whole), 7):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :])
+        try:
+            assert images.open_rgb(file).size == pixels.shape[:2]
+        except UserError as error:
+            assert str(file) in str(error)
+
+
+def test_a_damaged_lesson_is_named(tmp_path):
     from t2i import course, paths
 
     root = tmp_path / "checkout"
