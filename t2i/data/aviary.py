@@ -51,6 +51,7 @@ TRAIN_SPECIES, TEST_SPECIES, IMAGES_PER_SPECIES, CAPTIONS_PER_IMAGE = 30, 10, 60
 SMALL = TRAIN_SPECIES + TEST_SPECIES  # species of "aviary"; those of "aviary-200" go on behind them
 LARGE, LARGE_TRAIN = 200, 150
 GENERA = ("Finch", "Warbler", "Thrush", "Tanager", "Wren", "Bunting", "Jay", "Lark", "Oriole", "Flycatcher")
+_ENTRIES = {"CUB_200_2011", "text", "train_filenames.txt", "test_filenames.txt", "attributes.jsonl", "aviary.json"}
 VERSION = 1  # changes with the drawing, the species or the grammar: AviaryNet's weights belong to one version
 
 
@@ -153,7 +154,7 @@ def write(
     if not 16 <= size <= 256:
         raise UserError(f"Aviary cannot be drawn at {size} px", "Choose a size from 16 to 256.")
     root = Path(root)
-    if root.is_dir() and any(root.iterdir()) and not (root / "attributes.jsonl").exists():
+    if not _may_be_drawn_into(root):
         raise UserError(f"{root} is not empty and holds no Aviary", "Name an empty folder with --root.")
     root.mkdir(parents=True, exist_ok=True)
     truths = root / "attributes.jsonl"
@@ -177,6 +178,21 @@ def write(
     _lines(truths, [json.dumps({"key": bird.key, **asdict(bird.attributes)}) for bird in everything])
     stamp = {"version": VERSION, "seed": seed, "size": size, "images_per_species": images_per_species, "species": count}
     paths.write_json(root / "aviary.json", stamp)
+
+
+def _may_be_drawn_into(root: Path) -> bool:
+    """Whether nothing of anyone else can be lost at ``root``: it is absent or empty, or holds an Aviary, whole or
+    begun."""
+    there = {entry.name for entry in root.iterdir()} if root.is_dir() else {"a file"} if root.exists() else set()
+    there = {name for name in there if not name.startswith(".")}  # half-written files of a stopped drawing
+    if "attributes.jsonl" not in there:
+        return not there
+    try:
+        with open(root / "attributes.jsonl", encoding="utf-8") as file:
+            first = file.readline()
+        return there <= _ENTRIES if not first else {"key", *VALUES} <= json.loads(first).keys()
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _draw(root: Path, size: int, seed: int, bird: Bird) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import PIL
 from tqdm.auto import tqdm
 
 from t2i import locks, paths
@@ -20,14 +21,14 @@ from t2i.errors import UserError
 _CHUNK = 256  # images decoded ahead of the writer: bounds the memory
 _LARGE = 10**9  # bytes from which a cache is announced, and refused where the disk cannot hold it
 _SAMPLE = 64  # images that are decoded to say how large it will be
-_VERSION = b"1"  # changes with the preparation itself, so that no old pixels are taken for new ones
+_VERSION = b"2"  # changes with the preparation itself, so that no old pixels are taken for new ones
 
 _MEND = "Make room, or name another place in T2I_DATA."
 
 
 def decode(example: Example, size: int, crop: str, resize: str) -> np.ndarray:
     """The image of ``example`` after :func:`images.prepare`; every :class:`UserError` names its file."""
-    image = images.open_rgb(example.image)
+    image = images.open_rgb(example.image, example.as_shown)
     try:
         return np.asarray(images.prepare(image, example.box, size, crop, resize))
     except UserError as error:
@@ -90,14 +91,16 @@ class ImageCache:
 
     def _sources(self) -> str:
         """A digest of everything that the pixels depend on, besides the preparation in the file's name."""
-        digest = hashlib.sha256(_VERSION)
+        digest = hashlib.sha256(_VERSION + PIL.__version__.encode())  # Pillow 13 rounds tall pictures in another order
         for example in self.examples:
             try:
                 status = os.stat(example.image)
             except OSError:
                 images.open_rgb(example.image)  # says what is wrong with it
                 raise
-            digest.update(f"{example.key}|{example.box}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+            digest.update(
+                f"{example.key}|{example.box}|{example.as_shown}|{status.st_size}|{status.st_mtime_ns}\n".encode()
+            )
         return digest.hexdigest()
 
     def _valid_shapes(self, sources: str) -> list[tuple[int, int]] | None:

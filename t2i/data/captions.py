@@ -1,6 +1,7 @@
 """Captions as words: the official tokenisation and the vocabulary of the DAMSM line (characters: ``t2i.text``)."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -26,6 +27,14 @@ def tokenise(caption: str) -> list[str]:
     """
     words = _WORD.findall(caption.replace(_LOST, " ").lower())
     return [word for word in (w.encode("ascii", "ignore").decode("ascii") for w in words) if word]
+
+
+def lost(caption: str) -> list[str]:
+    """The words of ``caption`` that :func:`tokenise` drops or shortens, and its emoji and other pictures."""
+    caption = caption.replace(_LOST, " ")
+    words = [word for word in _WORD.findall(caption.lower()) if not word.isascii()]
+    pictures = [sign for sign in caption if not sign.isascii() and unicodedata.category(sign) == "So"]
+    return list(dict.fromkeys([*words, *pictures]))
 
 
 class Vocabulary:

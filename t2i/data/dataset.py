@@ -25,16 +25,17 @@ from t2i.data.resident import ResidentImages, fits
 from t2i.errors import UserError
 
 T = TypeVar("T")
-_AS_MANY_CLASSES = 40  # a set without classes is limited as one with Aviary's 40 would be
+_AS_MANY_CLASSES = 40  # a set without classes, or with one, is limited as one with Aviary's 40 would be
 
 
 class ImageTextDataset:
     """One split of a data set: images at the sizes of a pyramid, captions, and dense class labels.
 
     ``sizes`` runs from small to large. ``crop`` and ``resize`` are those of :func:`images.prepare`.
-    ``images_per_class`` keeps only the first n examples of each class (40 n in all where there are no classes), and
+    ``images_per_class`` keeps only the first n examples of each class (40 n in all where there is no class or one), and
     ``limit`` draws that many of what is left, the same for the same ``seed``; 0: all.
-    ``labels`` is (N,) int64, 0 to classes - 1; where a data set has no classes, every image is a class of its own.
+    ``labels`` is (N,) int64, 0 to classes - 1; where a data set has no classes, or only one to train on, every image is
+    a class of its own.
     Raises :class:`UserError` where the split is empty.
     """
 
@@ -59,7 +60,7 @@ class ImageTextDataset:
             chosen = rng_for(seed, 0, "subset").choice(len(self.examples), limit, replace=False)
             self.examples = [self.examples[k] for k in np.sort(chosen)]
             self._kept += f"-{limit}drawn{seed}"
-        self.labels = _dense_labels(self.examples)
+        self.labels = _dense_labels(self.examples, one_is_none=split == "train")
         self.resident: ResidentImages | None = None
 
     @classmethod
@@ -204,14 +205,17 @@ def _first_of_each_class(examples: list[Example], limit: int) -> list[Example]:
     if not limit:
         return examples
     kept, seen = [], {}
+    alone = len({example.class_id for example in examples}) == 1
     for example in examples:
         seen[example.class_id] = seen.get(example.class_id, 0) + 1
-        if seen[example.class_id] <= limit * (_AS_MANY_CLASSES if example.class_id is None else 1):
+        if seen[example.class_id] <= limit * (_AS_MANY_CLASSES if alone or example.class_id is None else 1):
             kept.append(example)
     return kept
 
 
-def _dense_labels(examples: list[Example]) -> np.ndarray:
-    own = [("", number) if e.class_id is None else ("class", e.class_id) for number, e in enumerate(examples)]
+def _dense_labels(examples: list[Example], one_is_none: bool) -> np.ndarray:
+    """``one_is_none``: a single class says nothing that could be learned, and counts as none."""
+    none = one_is_none and len({example.class_id for example in examples}) == 1
+    own = [("", number) if none or e.class_id is None else ("class", e.class_id) for number, e in enumerate(examples)]
     numbers = {label: number for number, label in enumerate(sorted(set(own)))}
     return np.array([numbers[label] for label in own], dtype=np.int64)

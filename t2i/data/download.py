@@ -1,20 +1,19 @@
-"""Getting the real data sets: downloads that resume and are verified, archives that stay in their folder."""
+"""Getting the real data sets: downloads that resume and are verified."""
 
 import hashlib
-import shutil
-import stat
-import tarfile
-import tempfile
+import json
+import os
 import urllib.error
 import urllib.request
-import zipfile
-import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from itertools import count
+from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
+from t2i import paths
+from t2i.data import archives
 from t2i.errors import UserError
 
 _BLOCK = 1 << 20
@@ -70,7 +69,7 @@ def prepare(download: Download, root: Path) -> None:
         if not file.gives:
             fetch(file, root)
         elif not (root / file.gives).exists():
-            unpack(fetch(file, root / "archives"), root)
+            _bring(file, root)
     if download.captions:
         _prepare_captions(download.captions, root)
 
@@ -106,29 +105,6 @@ def fetch(file: File, folder: Path) -> Path:
             reasons.append(f"{url}: {wrong}")
             part.unlink()
     raise UserError(f"Could not download {file.name} ({'; '.join(dict.fromkeys(reasons))})", _by_hand(file, path))
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar or zip archive into ``folder``; each entry at its top level arrives whole or not at all.
-
-    Raises :class:`UserError` for an archive that is broken, that holds a member which would leave the folder (by "..",
-    an absolute path or a link), or whose top level is in ``folder`` already.
-    """
-    archive, folder = Path(archive), Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
-        place = Path(name)
-        try:
-            (_unpack_zip if zipfile.is_zipfile(archive) else _unpack_tar)(archive, place)
-        except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-            mend = "Make room if the disk is full; otherwise delete it and download it again."
-            raise UserError(f"{archive} cannot be unpacked ({error})", mend) from None
-        entries = {entry: folder / entry.name for entry in place.iterdir()}
-        for target in entries.values():
-            if target.exists():
-                raise UserError(f"{target} is there already", f"Move it away to unpack {archive.name}.")
-        for entry, target in entries.items():
-            entry.replace(target)
 
 
 def _continue(url: str, part: Path, file: File) -> None:
@@ -168,55 +144,65 @@ def _by_hand(file: File, path: Path) -> str:
     return f"Put it by hand at {path}" + (f" ({', '.join(known)})." if known else ".")
 
 
+def _bring(file: File, root: Path) -> None:
+    """Unpack to ``root`` what ``file`` gives: all that is in the archive, or, where that is packed into further
+    folders, what is wanted of it."""
+    archive = fetch(file, root / "archives")
+    with archives.unpacked(archive, root) as place:
+        found = sorted(place.rglob(PurePosixPath(file.gives).parts[0]), key=lambda path: (len(path.parts), str(path)))
+        if not found:
+            problem = f"{archive} holds no {file.gives}"
+            raise UserError(problem, "Delete it, and run the command again to download it.")
+        entries = list(place.iterdir()) if found[0].parent == place else found[:1]
+        for entry in entries:
+            if os.path.lexists(root / entry.name):
+                raise UserError(f"{root / entry.name} is there already", f"Move it away to unpack {archive.name}.")
+        for entry in entries:
+            entry.replace(root / entry.name)
+
+
 def _prepare_captions(captions: Captions, root: Path) -> None:
-    if any((root / folder).is_dir() for folder in captions.folders):
+    """Unpack the captions unless they are there: put by hand, or by an earlier call from the same archive. What an
+    earlier call took from another archive, or by mistake, is moved aside."""
+    present = (root / folder for folder in captions.folders if (root / folder).is_dir())
+    there = next((folder for folder in present if not _only_hidden(folder)), None)
+    kept, record = root / "archives" / captions.file.name, root / "archives" / f"{captions.file.name}.json"
+    if there and not _replaced(kept, record, there):
         return
-    target = root / captions.folders[0]
+    target = there or root / captions.folders[0]
+    by_hand = f"Put Reed's captions by hand at {target}/{captions.first}/ and so on; his own are at {captions.drive} ."
     try:
         archive = fetch(captions.file, root / "archives")
     except UserError as error:
-        mend = f"Put Reed's captions by hand at {target}/{captions.first}/ and so on; his own are at {captions.drive} ."
-        raise UserError(error.problem, mend) from None
-    with tempfile.TemporaryDirectory(dir=root, prefix=".captions-") as name:
-        unpack(archive, Path(name))
-        found = next((path.parent for path in Path(name).rglob(captions.first) if any(path.glob("*.txt"))), None)
+        raise UserError(error.problem, by_hand) from None
+    with archives.unpacked(archive, root) as place:
+        found = archives.caption_folder(place, captions.first)
         if found is None:
-            raise UserError(f"{archive} holds no folder {captions.first}", f"Put the captions by hand at {target}.")
+            raise UserError(f"{archive} holds no folder {captions.first} with texts", by_hand)
+        if os.path.lexists(target):
+            aside = next(path for n in count(1) if not os.path.lexists(path := root / f"{target.name}.before-{n}"))
+            target.rename(aside)
+            tqdm.write(f"The captions that were at {target} are at {aside} now")
         found.replace(target)
+    paths.write_json(record, {"sha256": _sha256(archive), "folder": target.relative_to(root).as_posix()})
 
 
-def _leaves(name: str) -> bool:
-    """Whether an archive member of this name would be written outside the folder."""
-    windows = PureWindowsPath(name)
-    return bool(PurePosixPath(name).is_absolute() or windows.root or windows.drive or ".." in windows.parts)
+def _only_hidden(folder: Path) -> bool:
+    """Whether ``folder`` holds files and none of them is data: an archive made on a Mac adds such to each file."""
+    names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()]
+    return bool(names) and all(map(archives.is_hidden, names))
 
 
-def _refusal(archive: Path, member: str) -> UserError:
-    return UserError(
-        f"{archive} holds {member!r}, which would be written outside its folder", "Get it from its source."
-    )
+def _replaced(archive: Path, record: Path, there: Path) -> bool:
+    """Whether the captions at ``there`` were unpacked from another archive than the one that lies there now."""
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+        made = there == record.parent.parent / before["folder"]
+        return made and archive.is_file() and before["sha256"] != _sha256(archive)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
-def _unpack_tar(archive: Path, place: Path) -> None:
-    with tarfile.open(archive) as tar:
-        for member in tqdm(tar, desc=f"unpacking {archive.name}", unit="file"):
-            if _leaves(member.name):
-                raise _refusal(archive, member.name)
-            try:
-                tar.extract(member, place, filter="data")
-            except tarfile.FilterError:
-                raise _refusal(archive, member.name) from None
-
-
-def _unpack_zip(archive: Path, place: Path) -> None:
-    with zipfile.ZipFile(archive) as packed:
-        for member in tqdm(packed.infolist(), desc=f"unpacking {archive.name}", unit="file"):
-            if _leaves(member.filename) or stat.S_ISLNK(member.external_attr >> 16):
-                raise _refusal(archive, member.filename)
-            if member.is_dir():
-                (place / member.filename).mkdir(parents=True, exist_ok=True)
-                continue
-            target = place / member.filename
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(member) as source, open(target, "wb") as out:
-                shutil.copyfileobj(source, out, _BLOCK)
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

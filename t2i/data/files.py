@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from t2i.data.archives import is_hidden
 from t2i.data.captions import read_lines
 from t2i.errors import UserError
 
@@ -26,9 +27,10 @@ def lines_of(path: Path) -> list[str]:
 
 
 def first_folder(root: Path, names: tuple[str, ...], mend: str) -> Path:
-    """The first of the folders ``names`` that exists in ``root``, or a :class:`UserError` that names them."""
+    """The first of the folders ``names`` in ``root`` that holds anything but hidden files, or a :class:`UserError` that
+    names them."""
     for name in names:
-        if (root / name).is_dir():
+        if (root / name).is_dir() and not all(is_hidden(entry.name) for entry in (root / name).iterdir()):
             return root / name
     raise UserError(f"{root} holds no captions (looked for the folders {', '.join(names)})", mend)
 

@@ -1,6 +1,5 @@
 """A folder of one's own images with a CSV of captions."""
 
-import csv
 import hashlib
 import json
 import os
@@ -8,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from t2i import paths
-from t2i.data.files import Problems, image_present, require
+from t2i.data import table as tables
+from t2i.data.files import Problems, require
 from t2i.data.index import Example, Index
+from t2i.data.names import Files
+from t2i.data.table import NEEDED
 from t2i.errors import UserError
 
-COLUMNS = ("file", "caption", "class", "split")
-NEEDED = COLUMNS[:2]
 VERSION = 1
 
 
@@ -21,23 +21,71 @@ def prepare(images: Path, table: Path, out: Path) -> Index:
     """Write the prepared folder ``out`` (``dataset.csv``, ``dataset.json``) for ``images`` and the CSV ``table``.
 
     ``table`` has the columns file (below ``images``) and caption, one caption a row, several rows per file; class and
-    split ("train" or "test") may be added. Without a split about one image in ten becomes a test image, by a hash of
-    its name, so that the choice stays when images are added. The images stay where they are.
+    split ("train" or "test") may be added, and further columns are kept. Without a split about one image in ten becomes
+    a test image, by a hash of its name, so that the choice stays when images are added. The images stay where they are.
+    Raises :class:`UserError` where ``out`` holds files of these names that were not written here, or changed since.
     """
     images, table, out = Path(images).resolve(), Path(table), Path(out)
     require(images, "Name the folder of your images.")
-    rows = _rows(require(table, f"Name a CSV file with the columns {' and '.join(NEEDED)}."))
-    if not rows:
+    if not images.is_dir():
+        raise UserError(f"{images} is no folder", "Name the folder of your images.")
+    found = tables.read(require(table, f"Name a CSV file with the columns {' and '.join(NEEDED)}."))
+    if not found.rows:
         raise UserError(f"{table} holds no rows", "Write one row per caption: file,caption.")
+    known = _written_before(out)
+    _name_and_split(found.rows, Files(images))
+    out.mkdir(parents=True, exist_ok=True)
+    inside = images.is_relative_to(out.resolve())
+    place = os.path.relpath(images, out.resolve()) if inside else str(images)
+
+    def write(temporary: Path) -> None:
+        tables.write(temporary, found)
+        # Before the table has its name: whatever stops this here, both files are known for our own the next time.
+        written = list(dict.fromkeys([*known, _digest(temporary)]))
+        paths.write_json(out / "dataset.json", {"version": VERSION, "images": place, "written": written})
+
+    paths.write_atomically(out / "dataset.csv", write)
+    return read(out)
+
+
+def _name_and_split(rows: list[dict[str, str]], files: Files) -> None:
+    """Give ``rows`` the names that their files have, where they are there, and a split where there is none."""
+    for row in rows:
+        row["split"] = row["split"].lower()
+        try:
+            row["file"] = files.find(row["file"]) if row["file"] else ""
+        except UserError:
+            continue  # a problem that read() names
     unseen = _test_files({row["file"] for row in rows})
     for row in rows:
         row["split"] = row["split"] or ("test" if row["file"] in unseen else "train")
-    out.mkdir(parents=True, exist_ok=True)
-    paths.write_atomically(out / "dataset.csv", lambda temporary: _write(temporary, rows))
-    inside = images.is_relative_to(out.resolve())
-    place = os.path.relpath(images, out.resolve()) if inside else str(images)
-    paths.write_json(out / "dataset.json", {"version": VERSION, "images": place})
-    return read(out)
+
+
+def _written_before(out: Path) -> list[str]:
+    """The digests of the tables that :func:`prepare` wrote to ``out``; :class:`UserError` where files of its names are
+    not its own."""
+    record, table = out / "dataset.json", out / "dataset.csv"
+    mend = "Name another folder with --root, or move the file away."
+    if os.path.lexists(out) and not out.is_dir():
+        raise UserError(f"{out} is no folder", "Name another one with --root.")
+    known: list[str] = []
+    if os.path.lexists(record):
+        try:
+            before = json.loads(record.read_text(encoding="utf-8"))
+            known = before.get("written", [])
+            own = set(before) <= {"version", "images", "written"} and {"version", "images"} <= set(before)
+        except (OSError, ValueError, AttributeError):
+            own = False
+        if not own:
+            raise UserError(f"{record} was not written by data prepare, and stays as it is", mend)
+    if os.path.lexists(table) and not (table.is_file() and _digest(table) in known):
+        what = "was changed since it was prepared" if known else "was not written by data prepare"
+        raise UserError(f"{table} {what}, and stays as it is", mend)
+    return known
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def prepare_from(root: Path, images: Path | None = None, captions: Path | None = None) -> None:
@@ -59,21 +107,21 @@ class _Entry:
 def read(root: Path) -> Index:
     """The data set that :func:`prepare` wrote at ``root``; a file's faults are collected in ``problems``.
 
-    Classes are numbered from 1 in alphabetical order; images without one have ``class_id`` None.
+    Classes are numbered from 1 in alphabetical order; images without one have ``class_id`` None. The images are shown
+    as a viewer shows them (:func:`t2i.data.photos.as_shown`).
     """
     root = Path(root)
     mend = f"Prepare it: python -m t2i data prepare --dataset folder --root {root} --images DIR --captions FILE.csv"
     images = root / _images(require(root / "dataset.json", mend), mend)
     table = require(root / "dataset.csv", mend)
     problems: Problems = []
-    entries = _entries(table, problems)
+    entries = _entries(table, Files(images), problems)
     labels = sorted({entry.label for entry in entries.values()} - {""})
     numbers = {label: number for number, label in enumerate(labels, start=1)}
-    listing: dict[Path, set[str]] = {}
     examples = [
-        Example(file, images / file, tuple(entry.captions), numbers.get(entry.label), entry.split)
+        Example(file, images / file, tuple(entry.captions), numbers.get(entry.label), entry.split, as_shown=True)
         for file, entry in entries.items()
-        if image_present(images / file, listing, problems) and entry.captions
+        if entry.captions
     ]
     return Index("folder", root, examples, {number: label for label, number in numbers.items()}, problems)
 
@@ -90,15 +138,21 @@ def _images(settings: Path, mend: str) -> str:
     return images
 
 
-def _entries(table: Path, problems: Problems) -> dict[str, _Entry]:
-    """The rows of ``table`` by file; every fault is a problem that names the row."""
+def _entries(table: Path, files: Files, problems: Problems) -> dict[str, _Entry]:
+    """The rows of ``table`` by the file that they name; every fault is a problem that names the row."""
     entries: dict[str, _Entry] = {}
-    for number, row in enumerate(_rows(table), start=2):
+    missing: dict[str, tuple[str, str]] = {}
+    for number, row in enumerate(tables.read(table).rows, start=2):
         where = f"{table}, row {number}"
         if not row["file"]:
             problems.append((f"{where} names no file", "Write the name of an image, or drop the row."))
             continue
-        entry = entries.setdefault(row["file"], _Entry(row["class"], row["split"]))
+        try:
+            name = files.find(row["file"])
+        except UserError as error:
+            missing.setdefault(row["file"], (error.problem, error.mend))
+            name = row["file"]
+        entry = entries.setdefault(name, _Entry(row["class"], row["split"]))
         if row["split"] not in ("train", "test"):
             problems.append((f"{where}: the split of {row['file']} is {row['split']!r}", 'Write "train" or "test".'))
         elif (entry.label, entry.split) != (row["class"], row["split"]):
@@ -108,38 +162,14 @@ def _entries(table: Path, problems: Problems) -> dict[str, _Entry]:
             problems.append((f"{where}: the caption of {row['file']} is empty", "Write it, or drop the row."))
         else:
             entry.captions.append(row["caption"])
-    return entries
-
-
-def _rows(table: Path) -> list[dict[str, str]]:
-    """The rows as dicts of ``COLUMNS``, stripped; what a row lacks is ""."""
-    try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            found = [name.strip() for name in reader.fieldnames or ()]
-            missing = [name for name in NEEDED if name not in found]
-            if missing:
-                problem = f"{table} has no column {' or '.join(missing)} (found: {', '.join(found) or 'none'})"
-                raise UserError(problem, f"Its first row must name the columns {' and '.join(NEEDED)}.")
-            reader.fieldnames = found
-            return [{name: (row.get(name) or "").strip() for name in COLUMNS} for row in reader]
-    except OSError as error:
-        raise UserError(f"{table} cannot be read ({error.strerror})", "Name a CSV file with --captions.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{table} is not UTF-8 ({error.reason} at byte {error.start})", "Save it as UTF-8.") from None
-    except csv.Error as error:
-        raise UserError(f"{table} is not a CSV file ({error})", "Save it as comma-separated values.") from None
-
-
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    problems += missing.values()
+    return {name: entry for name, entry in entries.items() if name not in missing}
 
 
 def _test_files(files: set[str]) -> set[str]:
-    """About a tenth of ``files``, and one at least where there are two."""
-    order = {file: int.from_bytes(hashlib.sha256(file.encode()).digest()[:8]) for file in files}
-    tenth = {file for file, number in order.items() if number % 10 == 0}
-    return tenth or ({min(order, key=order.get)} if len(order) > 1 else set())
+    """About a tenth of ``files``, but two where there are four, which is what a comparison with real images takes, and
+    one of two or three."""
+    numbers = {file: int.from_bytes(hashlib.sha256(file.encode()).digest()[:8]) for file in files}
+    order = sorted(numbers, key=lambda file: (numbers[file] % 10 != 0, numbers[file]))
+    tenth = sum(number % 10 == 0 for number in numbers.values())
+    return set(order[: max(tenth, min(2, len(files) // 2))])

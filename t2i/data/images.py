@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from t2i import contents, formats
+from t2i.data.photos import as_shown
 from t2i.errors import UserError, refused
 
 BILINEAR = F.InterpolationMode.BILINEAR
@@ -24,14 +25,15 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 Box = tuple[float, float, float, float]
 
 
-def open_rgb(path: Path) -> Image.Image:
-    """The image at ``path``, decoded whole, as RGB; greyscale, palette and alpha are converted, EXIF is not looked at.
+def open_rgb(path: Path, shown: bool = False) -> Image.Image:
+    """The image at ``path``, decoded whole, as RGB: the stored pixels, whatever EXIF and alpha say, or with ``shown``
+    what a viewer makes of them (:func:`t2i.data.photos.as_shown`).
 
     Raises :class:`UserError` naming the file where it is missing, cut off or no image.
     """
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return as_shown(image) if shown else image.convert("RGB")
     except FileNotFoundError:
         raise UserError(f"{path} is missing", "Put the image back, or take it out of the index.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -67,8 +69,9 @@ def bird_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
         raise UserError(f"{name} lies outside its image of {width} × {height} px", mend)
     radius = int(max(w, h) * 0.75)
     centre_x, centre_y = (2 * x + w) // 2, (2 * y + h) // 2
-    left, top = max(0, centre_x - radius), max(0, centre_y - radius)
-    return left, top, min(width, centre_x + radius), min(height, centre_y + radius)
+    left, top = min(max(0, centre_x - radius), width - 1), min(max(0, centre_y - radius), height - 1)
+    right, bottom = min(width, centre_x + radius), min(height, centre_y + radius)
+    return left, top, max(right, left + 1), max(bottom, top + 1)  # a box of one pixel has a half side of none
 
 
 def prepare(image: Image.Image, box: Box | None, size: int, crop: str, resize: str) -> Image.Image:

@@ -13,7 +13,8 @@ class Example:
     """One image with its captions.
 
     ``box`` is (x, y, width, height) in pixels or None; ``class_id`` is None where a data set has no classes (COCO),
-    and every image then counts as a class of its own.
+    and every image then counts as a class of its own. ``as_shown``: the picture is a user's own, to be read as a viewer
+    shows it.
     """
 
     key: str
@@ -22,6 +23,7 @@ class Example:
     class_id: int | None
     split: str
     box: tuple[float, float, float, float] | None = None
+    as_shown: bool = False
 
 
 @dataclass
@@ -42,10 +44,14 @@ class Index:
 
     def with_words(self) -> "Index":
         """This index without the captions that hold no word, for models that read words; :class:`UserError` for an
-        image whose captions are all such."""
+        image whose captions are all such, and for any such caption in a folder of one's own."""
         examples = []
         for example in self.examples:
             captions = tuple(caption for caption in example.captions if tokenise(caption))
+            if example.as_shown and len(captions) < len(example.captions):
+                empty = next(caption for caption in example.captions if not tokenise(caption))
+                mend = "Write it in English letters, or take it out of the set."
+                raise UserError(f"{example.key}: the caption {empty!r} holds no word that is read", mend)
             if not captions:
                 raise UserError(
                     f"{example.key}: no caption holds a word", "Write one, or take the image out of the set."

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from t2i.data.dataset import ImageTextDataset, rng_for
-from t2i.metrics.metric import Column, Metric
+from t2i.metrics.metric import Column, Metric, too_few
 from t2i.training.run import Run
 
 PAIRS = 500  # of unseen images, at most
@@ -26,6 +26,9 @@ class Matching(Metric):
 
     def applies(self, run: Run) -> bool:
         return not run.is_encoder and bool(run.state["networks"]["discriminators"])  # an import may come without
+
+    def lacking(self, unseen) -> str | None:
+        return too_few(unseen)
 
     def protocol(self, evaluation) -> str:
         return f"matching-{min(PAIRS, len(evaluation.unseen))}"

@@ -7,12 +7,14 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from t2i import data, device
 from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.data.images import from_uint8, to_uint8
 from t2i.errors import UserError
 from t2i.metrics import conditioning, protocols, r_precision, records, table
+from t2i.metrics.metric import Metric
 from t2i.metrics.protocols import Protocol
 from t2i.training import obtain
 from t2i.training.run import Run
@@ -43,6 +45,8 @@ def evaluate(
     file = run.directory / (records.NAME if name == default else f"result-{name}.json")
     earlier = records.earlier(file, run) if write and metrics is not None else None
 
+    chosen, impossible = _possible(chosen, evaluation, named=metrics is not None)
+    left_out |= impossible
     figures, names = {}, {}
     with torch.random.fork_rng(devices=[]):
         for metric in chosen:
@@ -63,6 +67,23 @@ def evaluate(
         record = records.merged(earlier, record)
         records.write(file.parent, record, file.name)
     return record
+
+
+def _possible(chosen: list[Metric], evaluation: "Evaluation", named: bool) -> tuple[list[Metric], dict[str, str]]:
+    """Those of ``chosen`` that the unseen images allow, and a note for each other; :class:`UserError` where metrics
+    were ``named``."""
+    possible, left_out = [], {}
+    for metric in chosen:
+        lacking = metric.lacking(evaluation.unseen)
+        if lacking and named:
+            mend = "See what the set can carry: python -m t2i data check."
+            raise UserError(f"{metric.name} cannot be measured: {lacking}", mend)
+        if lacking:
+            left_out[metric.name] = f"left out: {lacking}"
+            tqdm.write(f"{metric.name} is left out: {lacking}")
+        else:
+            possible.append(metric)
+    return possible, left_out
 
 
 class Evaluation:

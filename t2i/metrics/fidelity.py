@@ -12,7 +12,7 @@ from t2i import device as devices
 from t2i import paths
 from t2i.errors import UserError
 from t2i.metrics import extractors, protocols
-from t2i.metrics.metric import Column, Metric
+from t2i.metrics.metric import Column, Metric, too_few
 from t2i.metrics.protocols import Protocol
 
 _FOUND = {
@@ -29,6 +29,9 @@ class Fidelity(Metric):
 
     name = "fidelity"
     columns = (Column("fid", "FID"), Column("is_mean", "IS"), Column("kid_mean", "KID", 4))
+
+    def lacking(self, unseen) -> str | None:
+        return too_few(unseen)
 
     def protocol(self, evaluation) -> str:
         return evaluation.protocol.name

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from t2i.errors import UserError
 
 if TYPE_CHECKING:
+    from t2i.data.dataset import ImageTextDataset
     from t2i.metrics.evaluate import Evaluation
     from t2i.training.run import Run
 
@@ -29,6 +30,16 @@ class Column:
         return (self.key, self.title), (self.shuffled, self.shuffled_title or f"{self.title}, shuffled")
 
 
+def too_few(unseen: "ImageTextDataset", images: int = 2, classes: int = 1) -> str | None:
+    """The clause for a metric that takes at least so many unseen images, and of so many classes, where there are
+    fewer."""
+    if len(unseen) < images:
+        return f"it takes at least {images} unseen images, and there is {len(unseen)}"
+    if (there := len(set(unseen.labels))) < classes:
+        return f"it takes unseen images of at least {classes} classes, and all are of {there}"
+    return None
+
+
 class Metric:
     """Figures that are measured together, under one protocol.
 
@@ -47,6 +58,11 @@ class Metric:
     def missing(self, run: "Run") -> UserError | None:
         """What keeps a run of the right kind from being measured; where all metrics are asked for it is said, and the
         record keeps it."""
+        return None
+
+    def lacking(self, unseen: "ImageTextDataset") -> str | None:
+        """What keeps the figures from being measured on the images of ``unseen``, as a clause; None where nothing does.
+        Where all metrics are asked for it is said, and the record keeps it."""
         return None
 
     def protocol(self, evaluation: "Evaluation") -> str:

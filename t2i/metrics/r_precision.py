@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from t2i import device
+from t2i.data.capacity import NEGATIVES
 from t2i.data.dataset import ImageTextDataset, of_other_classes, rng_for
 from t2i.errors import UserError
 from t2i.galleries import TIE
-from t2i.metrics.metric import Column, Metric
+from t2i.metrics.metric import Column, Metric, too_few
 from t2i.metrics.protocols import short
 from t2i.text.encode import encode
 
-NEGATIVES = 99
 FOLDS = 10
 
 
@@ -39,6 +39,9 @@ class RPrecision(Metric):
             return None
         mend = "Import its text encoder with --image-encoder, then the generator again."
         return UserError(f"{run.directory.name} holds no image encoder to judge with", mend)
+
+    def lacking(self, unseen) -> str | None:
+        return too_few(unseen, classes=2)
 
     def protocol(self, evaluation) -> str:
         return f"r-precision-{short(len(evaluation.captions))}"
@@ -60,6 +63,9 @@ class RealRPrecision(Metric):
     def applies(self, run) -> bool:
         return run.is_encoder and run.reads_words
 
+    def lacking(self, unseen) -> str | None:
+        return too_few(unseen, classes=2)
+
     def protocol(self, evaluation) -> str:
         return f"r-precision-{short(evaluation.run.config.trials)}"
 
@@ -73,7 +79,7 @@ class RealRPrecision(Metric):
 
 
 class Share(NamedTuple):
-    """Mean and standard deviation over the folds, as shares of 1; chance is 0.01."""
+    """Mean and standard deviation over the folds, as shares of 1; :func:`chance` says what guessing gives."""
 
     mean: float
     std: float
@@ -90,7 +96,7 @@ def hits(
     """
     codes, sentences, pool = (F.normalize(part, dim=1) for part in (codes, sentences, pool))
     rng, found = rng_for(seed, 0, "negative captions"), []
-    for part in np.array_split(np.arange(len(codes)), -(-len(codes) // 1000)):
+    for part in _parts(len(codes)):
         others = torch.from_numpy(negatives(classes[part], pool_classes, rng))
         wrong = torch.einsum("nd,nkd->nk", codes[part], pool[others])
         found.append((codes[part] * sentences[part]).sum(dim=1) > wrong.max(dim=1).values + TIE)
@@ -100,6 +106,24 @@ def hits(
 def negatives(classes: np.ndarray, pool_classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """For each of ``classes`` (N,) the places of 99 captions of other classes in the pool: (N, 99)."""
     return of_other_classes(pool_classes, np.repeat(classes, NEGATIVES), rng).reshape(-1, NEGATIVES)
+
+
+def chance(captions: list[str], classes: np.ndarray, pool: list[str], pool_classes: np.ndarray, seed: int) -> float:
+    """What guessing gives against the captions that :func:`hits` draws: 0.01 where all 99 differ. A small pool gives
+    the same caption more than once, which makes it easier, and the true one itself, which cannot be told from it."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys([*captions, *pool]))}
+    own, others = (np.array([numbers[text] for text in texts]) for texts in (captions, pool))
+    rng, found = rng_for(seed, 0, "negative captions"), []
+    for part in _parts(len(captions)):
+        drawn = np.sort(others[negatives(classes[part], pool_classes, rng)])
+        different = 1 + (np.diff(drawn) > 0).sum(axis=1)
+        found.append(np.where((drawn == own[part, None]).any(axis=1), 0, 1 / (1 + different)))
+    return float(np.concatenate(found).mean())
+
+
+def _parts(trials: int) -> list[np.ndarray]:
+    """The numbers of the trials, a thousand at a time."""
+    return np.array_split(np.arange(trials), -(-trials // 1000))
 
 
 def fold(hits: Tensor, seed: int, rule: str = "all") -> Share:
@@ -159,6 +183,7 @@ def of_pictures(
         "r_precision_std": found["all"].std,
         "r_precision_published_folds": found["published"].mean,
         "r_precision_published_folds_std": found["published"].std,
+        "r_precision_chance": chance(captions, classes, pool, pool_classes, seed),
     }
     if dealt is not None:
         right = hits(codes, own[dealt], classes[dealt], others, pool_classes, seed)

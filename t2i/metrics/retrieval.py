@@ -8,7 +8,7 @@ from torch import Tensor
 from t2i import device, galleries
 from t2i.config import CaptionPairsConfig, CharCnnRnnConfig
 from t2i.data.dataset import rng_for
-from t2i.metrics.metric import Column, Metric
+from t2i.metrics.metric import Column, Metric, too_few
 from t2i.training.image_features import Whitening, extractor, image_features
 
 
@@ -21,6 +21,9 @@ class ZeroShot(Metric):
 
     def applies(self, run) -> bool:
         return type(run.config) is CharCnnRnnConfig
+
+    def lacking(self, unseen) -> str | None:
+        return too_few(unseen, classes=2)
 
     def protocol(self, evaluation) -> str:
         return f"zero-shot-{_classes(evaluation.unseen.labels)}"
@@ -49,6 +52,11 @@ class CaptionRecall(Metric):
     def applies(self, run) -> bool:
         return isinstance(run.config, CaptionPairsConfig)
 
+    def lacking(self, unseen) -> str | None:
+        alone = sum(len(example.captions) < 2 for example in unseen.examples)
+        few = f"it takes two captions of each unseen image, and {alone} have one" if alone else None
+        return too_few(unseen) or few
+
     def protocol(self, evaluation) -> str:
         return f"caption-recall-{min(galleries.SIZE, len(evaluation.unseen))}"
 
@@ -76,6 +84,9 @@ class Galleries(Metric):
 
     def applies(self, run) -> bool:
         return run.is_encoder and run.reads_words
+
+    def lacking(self, unseen) -> str | None:
+        return too_few(unseen)
 
     def protocol(self, evaluation) -> str:
         return f"recall-{min(galleries.SIZE, len(evaluation.unseen))}"

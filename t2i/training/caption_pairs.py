@@ -10,6 +10,7 @@ from t2i.errors import UserError
 from t2i.text.char_cnn_rnn import CharCnnRnn, initialise_convolutions
 from t2i.text.characters import LENGTH, characters
 from t2i.training.recipe import Recipe, halvings
+from t2i.training.texts import captions_of, say_what_is_lost
 
 
 class CaptionPairs(Recipe):
@@ -33,6 +34,7 @@ class CaptionPairs(Recipe):
             if len(example.captions) < 2:
                 problem = f"{example.key} has one caption, and {config.model} learns from pairs"
                 raise UserError(problem, "Write another, or take the image out of the set.")
+        say_what_is_lost(captions_of(self.data.examples), words=False)
         self.symbols = [characters(example.captions, LENGTH).to(torch.uint8) for example in self.data.examples]
         self.batch_size = min(config.batch_size, len(self.data))
         optimizer = torch.optim.Adam(networks["encoder"].parameters(), config.learning_rate, betas=(0.5, 0.999))

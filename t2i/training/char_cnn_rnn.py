@@ -9,6 +9,7 @@ from t2i.text.char_cnn_rnn import CharCnnRnn, initialise
 from t2i.text.characters import LENGTH, characters
 from t2i.training.image_features import Whitening, backbone, extractor, view_features
 from t2i.training.recipe import Recipe
+from t2i.training.texts import captions_of, say_what_is_lost
 
 
 class CharCnnRnnRecipe(Recipe):
@@ -40,6 +41,7 @@ class CharCnnRnnRecipe(Recipe):
             image = Whitening(features.shape[-1], config.embedding_size)
             image.fit(features.flatten(0, 1), torch.from_numpy(self.data.labels).repeat_interleave(config.views))
         self.features = image(features)  # (N, views, D)
+        say_what_is_lost(captions_of(self.data.examples), words=False)
         self.symbols = [characters(example.captions, LENGTH).to(torch.uint8) for example in self.data.examples]
         optimizer = torch.optim.RMSprop(networks["encoder"].parameters(), config.learning_rate)
         self.encoder = self.add("encoder", optimizer)

@@ -12,7 +12,7 @@ from t2i.data.dataset import ImageTextDataset, batch_indices, rng_for
 from t2i.text import ImageFeatures
 from t2i.text.damsm import ImageEncoder, TextEncoder, initialise
 from t2i.training.recipe import Recipe
-from t2i.training.texts import WordTexts, captions_of, vocabulary
+from t2i.training.texts import WordTexts, captions_of, say_what_is_lost, vocabulary
 from t2i.training.trunks import backbone, trunk
 
 VALIDATED = 2000  # unseen images that a recall is measured on while training; COCO has 40,504
@@ -56,6 +56,7 @@ class Damsm(Recipe):
         few = dict(split="test", limit=VALIDATED)
         self.unseen = ImageTextDataset.from_config(config, index, **few) if index.split("test") else None
         encoder, captions = networks["encoder"], captions_of(self.data.examples)
+        say_what_is_lost(captions, words=True)
         self.vocabulary = encoder.vocabulary
         self.captions = WordTexts(encoder, captions, config.captions_per_image, config.words)
         self.data.to(fabric.device)  # decoded now, not in the middle of the first step

@@ -18,7 +18,7 @@ from t2i.training.average import recalibrate_batch_norm
 from t2i.training.gather import Gather
 from t2i.training.objectives import OBJECTIVES, DiscriminatorLosses
 from t2i.training.recipe import Recipe, frozen, halvings
-from t2i.training.texts import SentenceTexts, Words, WordTexts, captions_of
+from t2i.training.texts import SentenceTexts, Words, WordTexts, captions_of, say_what_is_lost
 
 
 class Batch(NamedTuple):
@@ -86,6 +86,7 @@ class Gan(Recipe):
     def texts_of(self, encoders) -> SentenceTexts | WordTexts:
         """The captions of the training images, read by the model's encoder."""
         config, captions = self.config, captions_of(self.data.examples)
+        say_what_is_lost(captions, encoders.reads_words)
         if encoders.reads_words:
             encoder = encoders.text.to(self.fabric.device)
             return WordTexts(encoder, captions, config.captions_per_image, config.words)

@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from t2i import checkpoint, data, device, models
 from t2i import config as configs
 from t2i.config import Config
+from t2i.data.captions import lost
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError, refused
 from t2i.models.generator import Generated
-from t2i.text.characters import LENGTH
+from t2i.text.characters import LENGTH, listed, unread
 from t2i.text.encode import encode
 from t2i.training.encoders import Encoders, PublishedEncoders
 
@@ -162,15 +163,17 @@ class Run:
         return self.generator.condition(sentence) if hasattr(self.generator, "condition") else sentence
 
     def unread(self, captions: list[str]) -> list[str]:
-        """A sentence for each caption of which a part is not read: words that the vocabulary lacks, or what is too long
-        for an encoder of characters."""
+        """A sentence for everything in the captions that is not read: words that the vocabulary lacks, what is too long
+        for an encoder of characters, letters of other alphabets, emoji."""
         notes = []
         for caption in captions:
             if not self.reads_words and len(caption) > LENGTH:
                 notes.append(f"of the {len(caption):,} characters of a caption, the first {LENGTH} are read")
-            elif self.reads_words and (lost := self.encoder.require_vocabulary().unknown(caption)):
-                notes.append(f"not in the vocabulary, and passed over: {', '.join(lost)}")
-        return notes
+            elif self.reads_words and (unknown := self.encoder.require_vocabulary().unknown(caption)):
+                notes.append(f"not in the vocabulary, and passed over: {', '.join(unknown)}")
+            if strange := lost(caption) if self.reads_words else unread(caption.lower()):
+                notes.append(f"not in English letters, and not read as written: {listed(strange)}")
+        return list(dict.fromkeys(notes))
 
     def noise(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         """What ``count`` pictures are drawn from: noise (count, Z), and the conditioning augmentation's (count, C)."""

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm.auto import tqdm
 
+from t2i.data import reading
 from t2i.data.captions import Vocabulary, pad
 from t2i.data.index import Example, Index
 from t2i.device import on_device
@@ -88,6 +90,13 @@ class WordTexts:
         missing = drawn.numbers.shape[1] - text.words.shape[2]
         words, mask = F.pad(text.words, (0, missing)), F.pad(text.mask, (0, missing), value=True)
         return TextFeatures(words, text.sentence, mask)
+
+
+def say_what_is_lost(captions: Sequence[Sequence[str]], words: bool) -> None:
+    """Note what the encoder, of ``words`` or of characters, will not read of the captions of a run."""
+    read = reading.by_words if words else reading.by_characters
+    for sentence in read(list(chain.from_iterable(captions))):
+        tqdm.write(f"note: {sentence}")
 
 
 def captions_of(examples: Sequence[Example]) -> list[tuple[str, ...]]:

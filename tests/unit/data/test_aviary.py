@@ -218,3 +218,14 @@ def test_bad_requests_are_refused(tmp_path):
         aviary.write(tmp_path)
     with pytest.raises(UserError, match=r"attributes\.jsonl is missing"):
         aviary.true_attributes(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", '{"key": 1}\n', "my own list\n", '{"body": "red"}\n'])
+def test_a_users_files_of_the_same_names_are_never_drawn_over(tmp_path, content):
+    for name in ("attributes.jsonl", "train_filenames.txt", "photo.png"):
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match="is not empty and holds no Aviary"):
+        aviary.write(tmp_path, size=16, images_per_species=1)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("attributes.jsonl", "train_filenames.txt", "photo.png"), content
+    )

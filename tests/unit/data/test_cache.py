@@ -2,14 +2,16 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from t2i import paths
 from t2i.data import cache as module
-from t2i.data import cub
+from t2i.data import cub, folder
 from t2i.data.cache import ImageCache
 from t2i.errors import UserError
 
@@ -68,6 +70,27 @@ def test_other_preparations_are_other_files(little_cub, decoded):
     ]
     assert len({cache.file for cache in caches}) == 4
     assert len(decoded) == 48
+
+
+def test_is_built_again_by_another_pillow(little_cub, decoded, monkeypatch):
+    _cache(little_cub)
+    monkeypatch.setattr(module.PIL, "__version__", "99.0")
+    _cache(little_cub)
+    assert len(decoded) == 24
+
+
+def test_own_pictures_are_kept_as_a_viewer_shows_them(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (80, 40), "red").save(tmp_path / "photos" / "a.jpg", exif=exif)
+    Image.new("LA", (40, 40), (0, 0)).save(tmp_path / "photos" / "b.png")
+    (tmp_path / "captions.csv").write_text("file,caption\na.jpg,a boat\nb.png,nothing\n")
+    index = folder.prepare(tmp_path / "photos", tmp_path / "captions.csv", tmp_path / "boats")
+    shown = ImageCache("folder", index.root, index.examples, 32, "box", "shorter")
+    assert shown[0].shape == (76, 38, 3) and (shown[1] == 255).all()
+    stored = [replace(example, as_shown=False) for example in index.examples]
+    assert ImageCache("folder", index.root, stored, 32, "box", "shorter")[0].shape == (38, 76, 3)
 
 
 def test_is_built_again_when_a_picture_changes(little_cub, decoded, draw_picture):

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from t2i.data.captions import Vocabulary, pad, read_lines, tokenise
+from t2i.data.captions import Vocabulary, lost, pad, read_lines, tokenise
 from t2i.errors import UserError
 
 
@@ -21,6 +23,28 @@ from t2i.errors import UserError
 )
 def test_tokenise_has_the_official_quirks(caption, words):
     assert tokenise(caption) == words
+
+
+@pytest.mark.parametrize(
+    ("caption", "missing"),
+    [
+        ("a red bird, isn't it? 100 % – «so»", []),
+        ("a café bird at a café", ["café"]),
+        ("красная bird 🐦 a 鳥", ["красная", "鳥", "🐦"]),
+        ("a\ufffd\ufffdblack bill", []),
+    ],
+)
+def test_what_is_lost_of_a_caption_is_named(caption, missing):
+    assert lost(caption) == missing
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.text(max_size=40))
+def test_any_caption_becomes_ascii_words_and_what_is_lost_of_it_is_named(caption):
+    words = tokenise(caption)
+    assert all(word and word.isascii() for word in words)
+    if any(symbol.isalpha() and not symbol.isascii() for symbol in caption.lower()):
+        assert lost(caption)
 
 
 def test_read_lines_drops_blank_ones_and_carriage_returns():

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -294,3 +295,11 @@ def test_half_the_cores_of_a_process_load(monkeypatch, cores, processes, threads
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cores)), raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
     assert loader_threads() == threads
+
+
+def test_one_class_to_train_on_counts_as_none(little_cub):
+    index = cub.read(little_cub)
+    index = replace(index, examples=[replace(example, class_id=7) for example in index.examples])
+    train, test = (ImageTextDataset(index, split, (16,), images_per_class=2) for split in ("train", "test"))
+    assert train.labels.tolist() == list(range(6)) and test.labels.tolist() == [0] * 6  # nor are two of six kept
+    assert (wrong_indices(train.labels, range(6), rng_for(0, 0, "wrong")) != np.arange(6)).all()

@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from t2i.data import DATASETS, cub, flowers
-from t2i.data.download import Captions, Download, File, fetch, prepare, unpack
+from t2i.data.archives import unpack
+from t2i.data.download import Captions, Download, File, fetch, prepare
 from t2i.errors import UserError
 
 CONTENT = bytes(range(256)) * 4000

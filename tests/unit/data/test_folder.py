@@ -137,4 +137,95 @@ def test_the_written_table_is_whole(pictures):
     lines = (out / "dataset.csv").read_text().splitlines()
     assert lines[0] == "file,caption,class,split"
     assert {line.rpartition(",")[2] for line in lines[1:]} == {"train", "test"}
-    assert json.loads((out / "dataset.json").read_text()) == {"version": 1, "images": str(pictures)}
+    record = json.loads((out / "dataset.json").read_text())
+    assert (record["version"], record["images"], len(record["written"])) == (1, str(pictures), 1)
+
+
+def test_further_columns_are_kept(pictures):
+    _prepare(pictures, "id,file,caption,licence\n7,00.png,a,CC0\n8,01.png,b,\n")
+    lines = (pictures.parent / "out" / "dataset.csv").read_text().splitlines()
+    assert lines[0] == "file,caption,class,split,id,licence"
+    assert [line.split(",")[4:] for line in lines[1:]] == [["7", "CC0"], ["8", ""]]
+
+
+USERS = "file,caption,author\n00.png,a,Ann\n01.png,b,Bo\n"
+
+
+@pytest.mark.parametrize("link", [None, "symlink", "hardlink"])
+def test_the_users_own_table_is_never_written_over(pictures, link):
+    """Named as it is, by another spelling, or by a link: what counts is what lies at the place, not its name."""
+    root = pictures.parent / "boats"
+    root.mkdir()
+    table = root / "dataset.csv"
+    if link:
+        kept = pictures.parent / "kept.csv"
+        kept.write_text(USERS)
+        table.symlink_to(kept) if link == "symlink" else table.hardlink_to(kept)
+    else:
+        table.write_text(USERS)
+    for named in (table, pictures / ".." / "boats" / "dataset.csv"):
+        with pytest.raises(UserError, match=r"dataset\.csv was not written by data prepare, and stays as it is"):
+            folder.prepare(pictures, named, root)
+    assert table.read_text() == USERS and sorted(path.name for path in root.iterdir()) == ["dataset.csv"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "not JSON", '{"version": 1, "images": "x", "mine": 3}', '{"rows": 4}'])
+def test_the_users_own_json_is_never_written_over(pictures, content):
+    out = pictures.parent / "out"
+    out.mkdir()
+    (out / "dataset.json").write_text(content)
+    with pytest.raises(UserError, match=r"dataset\.json was not written by data prepare"):
+        _prepare(pictures, "file,caption\n00.png,a\n")
+    assert (out / "dataset.json").read_text() == content and not (out / "dataset.csv").exists()
+
+
+def test_a_prepared_folder_is_prepared_again_but_not_once_its_table_was_edited(pictures):
+    _prepare(pictures, "file,caption\n00.png,a\n01.png,b\n")
+    again = _prepare(pictures, "file,caption\n00.png,c\n01.png,b\n")
+    assert again.examples[0].captions == ("c",)
+    table = pictures.parent / "out" / "dataset.csv"
+    table.write_text(table.read_text().replace(",b,", ",two birds,"))
+    with pytest.raises(UserError, match="was changed since it was prepared"):
+        _prepare(pictures, "file,caption\n00.png,a\n01.png,b\n")
+    assert "two birds" in table.read_text()
+
+
+def test_a_prepare_that_was_stopped_between_its_two_files_can_be_repeated(pictures, monkeypatch):
+    def stopped(*names):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder.paths.os, "replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            _prepare(pictures, "file,caption\n00.png,a\n01.png,b\n")
+    for caption in ("c", "d"):
+        assert _prepare(pictures, f"file,caption\n00.png,{caption}\n01.png,b\n").examples[0].captions == (caption,)
+
+
+def test_a_file_under_several_names_is_one_image(pictures):
+    (pictures / "link.png").symlink_to(pictures / "00.png")
+    text = "file,caption\n00.png,a\n./00.png,b\n00.PNG,c\nlink.png,d\n../pictures/00.png,e\n01.png,f\n"
+    index = _prepare(pictures, text).checked()
+    assert [(e.key, e.captions) for e in index.examples] == [("00.png", tuple("abcde")), ("01.png", ("f",))]
+    assert {e.split for e in index.examples} == {"train", "test"}
+
+
+@pytest.mark.parametrize("count, tested", [(2, 1), (3, 1), (4, 2), (12, 2), (400, 30)])
+def test_the_automatic_split_leaves_two_to_compare_with(count, tested):
+    assert tested <= len(folder._test_files({f"{number:02d}.png" for number in range(count)})) <= count // 2
+
+
+def test_a_split_may_be_written_large(pictures):
+    assert [e.split for e in _prepare(pictures, "file,caption,split\n00.png,a,Test\n01.png,b,TRAIN\n").examples] == [
+        "test",
+        "train",
+    ]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(pictures):
+    table = _table(pictures.parent, "file,caption\n00.png,a\n")
+    with pytest.raises(UserError, match="is no folder"):
+        folder.prepare(table, table, pictures.parent / "out")
+    with pytest.raises(UserError, match="is no folder"):
+        folder.prepare(pictures, table, table)
+    assert table.read_text() == "file,caption\n00.png,a\n"

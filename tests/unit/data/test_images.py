@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -76,8 +76,26 @@ def test_bird_box_stays_in_its_image_and_has_area(size, share):
     x, y = share[0] * width, share[1] * height
     box = (x, y, max(1, share[2] * (width - x)), max(1, share[3] * (height - y)))
     left, top, right, bottom = images.bird_box(box, width, height)
-    assert 0 <= left <= right <= width
-    assert 0 <= top <= bottom <= height
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.tuples(*[st.one_of(st.floats(), st.floats(-3, 40))] * 4),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.sampled_from(["box", "whole"]),
+    st.sampled_from(["shorter", "square"]),
+)
+@example((20.0, 0.0, 2.0, 2.0), (20, 20), "box", "shorter")  # beyond the border by what is spared
+@example((3.0, 3.0, 1.0, 1.0), (20, 20), "box", "square")
+def test_any_box_leaves_a_picture_or_is_refused_in_one_sentence(box, size, crop, resize):
+    try:
+        picture = images.prepare(Image.new("RGB", size), box, 8, crop, resize)
+    except UserError as error:
+        assert error.problem.startswith("The box (") and "\n" not in error.problem
+    else:
+        assert min(picture.size) == 9
 
 
 @pytest.mark.parametrize(

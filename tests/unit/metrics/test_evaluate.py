@@ -28,7 +28,9 @@ def test_a_run_is_measured_into_its_folder(damsm_folder):
     assert record == json.loads((damsm_folder / "result.json").read_text())
     names = {f"{way}_recall_at_{k}" for way in WAYS for k in (1, 5, 10)}
     names |= {f"r_precision{folds}{std}" for folds in ("", "_published_folds") for std in ("", "_std")}
-    assert record["metrics"].keys() == names | {"chance"} and record["metrics"]["chance"] == pytest.approx(1 / 30)
+    names |= {"chance", "r_precision_chance"}
+    assert record["metrics"].keys() == names and record["metrics"]["chance"] == pytest.approx(1 / 30)
+    assert 0.01 <= record["metrics"]["r_precision_chance"] < 0.02  # 99 of 300 captions, some more than once
     assert record["protocol"] == "r-precision" and record["extra"] == {"trunk": "small"}
     assert record["protocols"] == {"retrieval": "recall-30", "real_r_precision": "r-precision-50"}
     assert record["real_count"] == 30 and record["steps"] == 2
@@ -41,6 +43,32 @@ def test_half_a_pair_cannot_be_measured(damsm_folder):
         run.state["networks"][name] = {}
         with pytest.raises(UserError, match=sentence):
             evaluate(run)
+
+
+@pytest.mark.parametrize(
+    ("keep", "alone", "left", "said"),
+    [
+        (30, True, {"real_r_precision": "all are of 1"}, "unseen images of at least 2 classes"),
+        (1, False, {"retrieval": "there is 1", "real_r_precision": "there is 1"}, "at least 2 unseen images"),
+    ],
+)
+def test_what_the_unseen_images_do_not_allow_is_left_out_with_a_note(
+    damsm_folder, monkeypatch, capsys, keep, alone, left, said
+):
+    run, load = Run.load(damsm_folder), data.load
+
+    def few(config):
+        index = load(config)
+        test = [replace(e, class_id=1 if alone else e.class_id) for e in index.split("test")[:keep]]
+        return replace(index, examples=index.split("train") + test)
+
+    monkeypatch.setattr(data, "load", few)
+    record = evaluate(run, write=False)
+    assert {name for name, note in record["extra"].items() if note.startswith("left out")} == set(left)
+    assert all(part in record["extra"][name] for name, part in left.items())
+    assert not set(left) & set(record["protocols"]) and said in capsys.readouterr().out
+    with pytest.raises(UserError, match=f"real_r_precision cannot be measured: it takes {said}"):
+        evaluate(run, ["real_r_precision"], write=False)
 
 
 def test_every_unseen_image_has_its_caption_in_turn_or_some_are_drawn(little_aviary):

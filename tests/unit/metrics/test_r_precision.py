@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from t2i.data.capacity import guessing
 from t2i.data.dataset import rng_for
 from t2i.metrics import r_precision
 
@@ -92,3 +93,20 @@ def test_mean_and_deviation_are_over_folds():
     found = r_precision.fold(hits, 1)
     assert found.mean == pytest.approx(0.4) and found.std == pytest.approx(np.std([1] * 4 + [0] * 6))
     assert r_precision.fold(hits, 2).std < 0.2  # another seed mixes the folds
+
+
+def test_chance_counts_different_captions_and_never_a_caption_that_is_there_twice():
+    classes, pool_classes = np.array([0, 0, 1]), np.array([0, 1, 1, 1])
+    pool = ["own", "a", "b", "a"]
+    found = r_precision.chance(["own", "a", "b"], classes, pool, pool_classes, seed=0)
+    # two different others; the true one is among them, which is a tie and never a hit; one other
+    assert found == pytest.approx((1 / 3 + 0 + 1 / 2) / 3)
+
+
+def test_chance_is_a_hundredth_where_no_caption_is_drawn_twice_and_what_check_says_is_near():
+    pool = [f"caption {k}" for k in range(20000)]
+    classes = np.arange(200) % 10
+    for size in (20000, 400):
+        found = r_precision.chance(["own"] * 200, classes, pool[:size], np.arange(size) % 10, seed=0)
+        assert found == pytest.approx(guessing(size * 9 // 10), rel=0.02)
+    assert guessing(20000) == pytest.approx(0.01, rel=0.01) and guessing(1) == 0.5

@@ -1,8 +1,10 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from t2i.errors import UserError
-from t2i.text.characters import ALPHABET, characters
+from t2i.text.characters import ALPHABET, characters, nothing_read, unread
 
 GOLDEN_TEXTS = [
     "this bird has a yellow crown, black eye-rings and a white belly - it's small!",
@@ -33,3 +35,39 @@ def test_a_thousand_words_are_cut_and_a_blank_text_is_refused():
     assert (characters(["word " * 1000]) > 0).sum() == 201
     with pytest.raises(UserError, match=r"The caption '  ' is blank\. Write at least one word"):
         characters(["a bird", "  "])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "一只红鸟",
+        "😀😀",
+        "\u200b\u2060",
+        "птица",
+        "鳥, 赤。",
+        "鳥" * 201 + " a bird",
+        " " * 201 + "a bird",
+        "ａｂｃ",
+        "é",
+    ],
+)
+def test_a_text_of_which_nothing_is_read_is_refused_by_name(text):
+    with pytest.raises(UserError, match="nothing is read") as caught:
+        characters(["a bird", text])
+    assert repr(text)[:20] in caught.value.problem and len(caught.value.problem) < 200
+
+
+def test_what_is_not_read_is_named_in_its_order():
+    assert unread("a café – «ö» é\tb\u200b\n") == ["é", "–", "«", "ö", "»", "\u200b"]
+    assert unread("x" * 201 + "é") == [] and unread(ALPHABET) == []
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.text(max_size=230))
+def test_any_caption_is_read_or_refused_in_one_sentence(text):
+    try:
+        symbols = characters([text])[0]
+    except UserError as error:
+        assert not any(symbol in ALPHABET[:36] for symbol in text.lower()[:201]) and "\n" not in error.problem
+    else:
+        assert not nothing_read(text.lower()) and (symbols > 0).sum() == min(201, len(text.lower()))
