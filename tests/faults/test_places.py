@@ -110,7 +110,7 @@ def test_paths_that_cannot_be_are_said(run, said, tmp_path):
     assert str(tmp_path / "loop.png") in said(*sample, tmp_path / "loop.png")
     assert "is no run folder" in said("sample", "--run", tmp_path / "file", "a bird")
     aviary = "data", "prepare", "--dataset", "aviary", "--root"
-    assert "where a folder is needed" in said(*aviary, tmp_path / "file")
+    assert f"{tmp_path / 'file'} is not empty and holds no Aviary" in said(*aviary, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine" and Path("/dev/null").is_char_device()
     long = tmp_path / f"{'x' * 250}.png"  # as long as the disk allows
     assert main(["sample", "--run", str(run), "a bird", "--out", str(long)]) == 0 and long.exists()
