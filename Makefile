@@ -26,22 +26,25 @@ $(ready): pyproject.toml requirements.lock
 	$(python) -m pip install -e . --no-deps
 	@touch $@
 
-course: $(ready) ## every lesson in order, then the comparison table (PROFILE=smoke, cpu, gpu or paper)
+course: $(ready) ## every lesson in order, then the comparison table (PROFILE=smoke, cpu, night, gpu or paper)
 	$(python) -m t2i course --profile $(PROFILE)
 
 tour: $(ready) ## lesson 00 only: a first picture
 	$(python) -m t2i course --profile $(PROFILE) --only 00
 
-# What takes longest begins first: nbval over every notebook, and the papermill chain (tests/notebooks/test_chain.py).
-# FAST leaves out both, the values of the official code, and what is marked slow.
+# What takes longest begins first: nbval over the solutions, and the papermill chain (tests/notebooks/test_chain.py), which
+# compares the lessons' checked cells as nbval does. FAST leaves out both, the values of the official code, and what is
+# marked slow. Each test that is large allocates and frees the same hundreds of megabytes again and again: glibc is told
+# to keep them, which saves it from clearing every page anew.
 all := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-sanitize-with notebooks/sanitize.cfg \
-	notebooks tests/notebooks tests/parity tests/unit tests/faults
+	notebooks/solutions tests/notebooks tests/parity tests/unit tests/faults
 fast := -m "not slow" tests/notebooks tests/unit tests/faults
 
 test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch workspace (FAST=1: the quick part)
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export OMP_NUM_THREADS=1 TQDM_DISABLE=1 && \
+	export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1073741824 && \
 	export T2I_RUNS="$${T2I_RUNS:-$$scratch/runs}" T2I_DATA="$${T2I_DATA:-$$scratch/data}" && set -x && \
 	$(python) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(FAST),$(fast),$(all))
 

@@ -1,5 +1,6 @@
 """The command line: ``python -m t2i COMMAND``, the twin of every notebook."""
 
+import math
 import os
 import sys
 from contextlib import suppress
@@ -147,6 +148,8 @@ def record(
     profile: str = "cpu",
     seeds: tuple[int, ...] = (0, 1, 2),
     parallel: int = 1,
+    seconds: float = math.inf,
+    out: Path | None = None,
 ) -> None:
     """Train and measure models with several seeds; the figures in data/results are what the lessons' tables show.
 
@@ -155,10 +158,12 @@ def record(
         seeds: one run for each.
         parallel: so many trainings at once on one device, for a GPU that one does not fill; OMP_NUM_THREADS divides
             the cores of a CPU among them.
+        seconds: after which trainings are stopped, and measured as they are; the same command goes on with them.
+        out: the folder for the records; default: data/results in the checkout.
     """
     from t2i import recording
 
-    for folder in recording.record(models, dataset, profile, seeds, parallel):
+    for folder in recording.record(models, dataset, profile, seeds, parallel, seconds, out):
         print(folder)
 
 

@@ -9,21 +9,25 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
-from torch.nn.parallel import DistributedDataParallel
 
 from t2i.errors import UserError, check_name
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
 
-def start(device: str = "auto", precision: str = "32-true") -> Fabric:
+
+def start(device: str = "auto", precision: str = "32-true") -> "Fabric":
     """A launched Fabric on ``device`` (auto, cpu, cuda, mps) in ``precision`` (auto, 32-true, tf32, bf16-mixed).
 
     Under ``torchrun`` every process joins the group (gloo on CPUs, NCCL on GPUs). Outside "tf32" float32 is true
     float32 on every device, convolutions included. Raises :class:`UserError` where the device is not there.
     """
+    from lightning_fabric import Fabric  # takes a second or two, which only who trains should wait for
+
     accelerator, precision = choose(device), resolve_precision(precision, device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = True  # the sizes of a run never change
@@ -110,15 +114,18 @@ def on_device(module: torch.nn.Module, device: str) -> Iterator[torch.nn.Module]
             module.to(before)
 
 
-def _data_parallel() -> DDPStrategy:
+def _data_parallel() -> "DDPStrategy":
     """DDP that leaves batch-norm buffers alone: a discriminator runs several times before one backward pass, and a
     buffer rewritten in between breaks autograd. Newer torch has another name for the switch."""
+    from lightning_fabric.strategies import DDPStrategy
+    from torch.nn.parallel import DistributedDataParallel
+
     names = inspect.signature(DistributedDataParallel.__init__).parameters
     switch = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
     return DDPStrategy(**{switch: False})
 
 
-def shard(fabric: Fabric, batch_size: int) -> slice:
+def shard(fabric: "Fabric", batch_size: int) -> slice:
     """The part of a global batch that this process computes; :class:`UserError` where it does not divide evenly."""
     if batch_size % fabric.world_size:
         raise UserError(

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from t2i import paths
 from t2i.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Log:
@@ -23,8 +25,10 @@ class Log:
             file.write(json.dumps(numbers) + "\n")
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> "pd.DataFrame":
     """The log as a table with one row per line; :class:`UserError` where there is none."""
+    import pandas as pd
+
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist", "Train the run first.")
     return pd.DataFrame(_lines(path))

@@ -132,11 +132,12 @@ def region_attention(words: Tensor, mask: Tensor | None, regions: Tensor, sharpn
     """
     count, width, length = words.shape
     flat = words.transpose(1, 2).reshape(count * length, width)
-    scores = (flat @ regions).unflatten(1, (count, length))  # (I, C, T, R): both softmaxes run over whole lines
+    scores = upcast(flat @ regions).unflatten(1, (count, length))  # (I, C, T, R): both softmaxes run over whole lines
     if mask is not None:
-        scores = scores.masked_fill(mask[:, :, None], -torch.inf)
+        with torch.no_grad():  # in place, and the softmax gives the padding no gradient anyway
+            scores.masked_fill_(mask[:, :, None], -torch.inf)
     attention = (sharpness * scores.softmax(dim=2)).softmax(dim=3)
-    contexts = attention.flatten(1, 2) @ regions.transpose(1, 2)
+    contexts = upcast(attention.flatten(1, 2) @ regions.transpose(1, 2))
     return contexts.unflatten(1, (count, length)), attention.permute(0, 3, 1, 2)
 
 
@@ -176,7 +177,11 @@ def matching(similarity: Tensor, classes: Tensor | None, sharpness: float) -> tu
 
 
 def damsm(image: ImageFeatures, text: TextFeatures, classes: Tensor | None = None, gammas: Gammas = GAMMAS) -> Matching:
-    """The four terms of DAMSM over a batch of pairs; their sum is its loss."""
-    with torch.autocast(image.code.device.type, enabled=False):  # the gammas stand in exponents
-        by_words = matching(words_similarity(image, text, gammas), classes, gammas.matching)
+    """The four terms of DAMSM over a batch of pairs; their sum is its loss.
+
+    Under autocast the two products of words and regions, most of the work, are of half precision; what stands in the
+    exponents is not.
+    """
+    by_words = matching(words_similarity(image, text, gammas), classes, gammas.matching)
+    with torch.autocast(image.code.device.type, enabled=False):
         return Matching(*by_words, *matching(sentence_similarity(image, text), classes, gammas.matching))

@@ -1,11 +1,13 @@
 """What every lesson uses: a banner, source code by reflection, and small tables."""
 
+from __future__ import annotations
+
 import inspect
 import textwrap
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
-from IPython.display import Markdown
 from torch import nn
 
 from t2i import __version__, device, plots
@@ -13,6 +15,9 @@ from t2i import config as configs
 from t2i.config import Config
 from t2i.models.blocks import parameter_count
 from t2i.provenance import hardware
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
 
 # Every lesson draws pictures for these, so that its models can be compared by eye.
 CAPTIONS = (
@@ -35,6 +40,8 @@ def banner(profile: str, dataset: str, seed: int) -> None:
 
 def show(*things) -> Markdown:
     """The source of classes or functions of the package, as it runs (Markdown: a tenth of the size of colored HTML)."""
+    from IPython.display import Markdown  # here, because recording runs needs no Jupyter
+
     sources = (textwrap.dedent(inspect.getsource(thing)).rstrip() for thing in things)
     return Markdown("\n\n".join(f"```python\n{source}\n```" for source in sources))
 

@@ -51,7 +51,12 @@ def train(wanted: Iterable[Config], at_once: int, seconds: float = math.inf) -> 
             raise KeyboardInterrupt("All trainings are stopped; the same command goes on from there.") from None
         finally:
             trainings.stop()
-    return trainings.wrong | dict.fromkeys(trainings.unfinished, f"not finished after {seconds:.0f} seconds")
+    return trainings.wrong | dict.fromkeys(trainings.unfinished, unfinished(seconds))
+
+
+def unfinished(seconds: float) -> str:
+    """What :func:`train` says of a run that it stopped."""
+    return f"not finished after {seconds:.0f} seconds"
 
 
 class _Trainings:

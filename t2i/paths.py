@@ -51,6 +51,11 @@ def recorded_results() -> Path:
     return checkout() / "data" / "results"
 
 
+def released() -> Path:
+    """The committed folder of trained models that come with the course."""
+    return checkout() / "data" / "released"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Inside, what the place of ``path`` refuses (a full or read-only disk, a missing permission, a name too long)

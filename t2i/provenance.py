@@ -1,5 +1,6 @@
 """Where a figure was made: on which hardware, by which commit."""
 
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -26,12 +27,13 @@ def _cpu_name() -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout, with "+dirty" where the package differs from it; "unknown" outside git.
+    """The commit of the checkout, with "+dirty" where the package differs from it; outside git, where files were copied
+    without their history, what ``T2I_COMMIT`` says, or "unknown".
 
     Notebooks change whenever they are run, so only ``t2i/``, which computes the numbers, is asked for changes.
     """
     if (top := _git("rev-parse", "--show-toplevel")) is None or Path(top).resolve() != paths.checkout():
-        return "unknown"  # installed somewhere inside another project's repository
+        return os.environ.get("T2I_COMMIT", "unknown")  # or inside another project's repository
     head = _git("rev-parse", "HEAD")
     return "unknown" if head is None else head + ("+dirty" if _git("status", "--porcelain", "--", "t2i") else "")
 

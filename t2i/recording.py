@@ -1,6 +1,7 @@
 """Recorded runs: what ``data/results/`` keeps of a training, so that tables can show it to whoever lacks the hours."""
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,28 +25,48 @@ CURVE = "curve.json"
 COMMON = ("model", "dataset", "profile", "seed", "image_size", "protocol", "generated_count", "real_count", "commit")
 
 
-def record(models: Sequence[str], dataset: str, profile: str, seeds: Sequence[int], parallel: int = 1) -> list[Path]:
+def record(
+    models: Sequence[str],
+    dataset: str,
+    profile: str,
+    seeds: Sequence[int],
+    parallel: int = 1,
+    seconds: float = math.inf,
+    folder: Path | None = None,
+) -> list[Path]:
     """Train and measure every model with every seed, and keep settings and figures, and of the first seed a sheet.
 
-    Up to ``parallel`` of them are trained at once on one device, which changes no run. What is trained already is only
-    measured, so a recording that was stopped goes on where it was. Raises :class:`UserError` for what could not be
-    trained, when all the others are recorded.
+    Up to ``parallel`` of them are trained at once on one device, which changes no run. After ``seconds`` all are
+    stopped, and measured at the step that they have reached, which their records name. What is trained already is only
+    measured, so a recording that was stopped goes on where it was. The records go to ``folder``, by default
+    ``data/results/``. Raises :class:`UserError` for what could not be trained, when all the others are recorded.
     """
     wanted = [configs.load(model, dataset, profile, seed=seed) for seed in seeds for model in models]
     for config in wanted:
-        own.check_whole(paths.recorded_results() / config.name)
-    wrong = trainings.train(wanted, parallel) if parallel != 1 else {}
-    folders = [keep(fit(config), sheet=config.seed == seeds[0]) for config in wanted if config.name not in wrong]
+        own.check_whole((folder or paths.recorded_results()) / config.name)
+    at_once = parallel != 1 or seconds < math.inf
+    wrong = trainings.train(wanted, parallel, seconds) if at_once else {}
+    folders = []
+    for config in wanted:
+        if wrong.get(config.name) == trainings.unfinished(seconds) and (config.directory / "checkpoint.pt").exists():
+            run = Run.load(config.directory)
+            print(f"{config.name}: {wrong.pop(config.name)}; measured at step {run.state['step']:,}")
+        elif config.name not in wrong:
+            run = fit(config)
+        else:
+            continue
+        folders.append(keep(run, sheet=config.seed == seeds[0], folder=folder))
     if wrong:
         problem = f"Not trained: {'; '.join(f'{name}: {why}' for name, why in wrong.items())}"
         raise UserError(problem, "Whatever else was asked for is recorded; the same command goes on with the rest.")
     return folders
 
 
-def keep(run: Run, sheet: bool) -> Path:
-    """Measure ``run`` and write its settings, its figures and, for a generator, a ``sheet`` of samples."""
+def keep(run: Run, sheet: bool, folder: Path | None = None) -> Path:
+    """Measure ``run`` and write its settings, its figures and, for a generator, a ``sheet`` of samples, into a folder
+    of its own in ``folder``, by default ``data/results/``."""
     evaluate(run)
-    folder = paths.recorded_results() / run.config.name
+    folder = (folder or paths.recorded_results()) / run.config.name
     settings = run.config.to_dict()
     del settings["root"]  # a place on this machine
     paths.write_json(folder / "config.json", settings)

@@ -109,13 +109,14 @@ def published(dataset: str | None = None, method: str | None = None, metric: str
 
 
 def collect(runs_root: Path | str | None = None, recorded_root: Path | str | None = None) -> pd.DataFrame:
-    """The ``result*.json`` of every run ("this run") and of every folder of ``data/results`` ("recorded"), one row
-    each; what lies deeper, such as ablations, is not among them.
+    """The ``result*.json`` of every run ("this run"), of every folder of ``data/results`` ("recorded") and of every model
+    that comes with the course ("released"), one row each; what lies deeper, such as ablations, is not among them.
 
     Columns: origin, the record's fields, the names of what it measured, its path, and its metrics. Of several
     evaluations of one run under one protocol the newest counts.
     """
-    roots = {"recorded": recorded_root or paths.recorded_results(), "this run": runs_root or paths.runs_root()}
+    roots = {"released": paths.released()} if recorded_root is None else {}
+    roots |= {"recorded": recorded_root or paths.recorded_results(), "this run": runs_root or paths.runs_root()}
     rows = []
     for origin, root in roots.items():
         for path in sorted(Path(root).glob("*/result*.json")):

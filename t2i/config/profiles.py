@@ -18,6 +18,7 @@ _MEASURED = dict(batch_norm_statistics="measured")  # a short run's average is f
 _SMOKE = dict(images_per_class=8, log_every=10, sample_every=1000, checkpoint_every=1000)
 _SMOKE_GAN = _SMOKE | _MEASURED | dict(ema_decay=0.9, evaluation_protocol="fid200-aviarynet1")
 _GAN = _MEASURED | dict(evaluation_protocol="fid2k-aviarynet1", precision="auto")
+_NIGHT = _GAN | dict(ema_decay=0.999, log_every=100, sample_every=1000, checkpoint_every=500)
 _CPU_STAGES = _GAN | dict(batch_size=16, steps=800, ema_decay=0.995, log_every=25, sample_every=200)
 
 # "stages" stands for every row of ``COMPOSITIONS``, "stage1" for StackGAN's three Stage-I networks.
@@ -68,16 +69,47 @@ _FAMILIES: dict[str, dict[str, dict]] = {
         ),
         "stages": _CPU_STAGES | dict(image_size=32, learning_rate=6e-4, generator_width=32, discriminator_width=16),
     },
+    "night": {  # on aviary-200
+        "char-cnn-rnn": dict(
+            precision="auto", image_size=64, batch_size=40, steps=8000, log_every=50, channels=(96, 128, 96),
+            image_features="aviarynet1", views=1,
+        ),
+        "damsm": dict(
+            precision="auto", image_size=32, batch_size=32, steps=4000, learning_rate=5e-4, trunk="small", trials=3000,
+            log_every=50, sample_every=500, checkpoint_every=500,
+        ),
+        "gan-cls": _NIGHT | dict(
+            batch_size=32, steps=20000, captions_averaged=1, generator_width=48, discriminator_width=32
+        ),
+        "stage1": _NIGHT | dict(
+            image_size=32, batch_size=32, steps=12000, kl_weight=0.05, generator_width=32, discriminator_width=16
+        ),
+        "stackgan-stage2": _NIGHT | dict(
+            image_size=128, batch_size=16, steps=8000, kl_weight=0.05, generator_width=32, discriminator_width=16
+        ),
+        "stackgan2": _NIGHT | dict(
+            image_size=32, batch_size=16, steps=12000, learning_rate=3e-4, generator_width=32, discriminator_width=16
+        ),
+        "stages": _NIGHT | dict(
+            image_size=32, batch_size=16, steps=12000, learning_rate=6e-4, kl_weight=0.1, generator_width=32,
+            discriminator_width=16,
+        ),
+    },
     "gpu": {
         "char-cnn-rnn": dict(
             precision="auto", image_size=64, batch_size=30, steps=6000, image_features="aviarynet1", views=1
         ),
-        "damsm": dict(precision="auto", image_size=256, steps=6000, trunk_width=64, trunk_size=68, sample_every=500),
-        "gan-cls": _GAN | dict(batch_size=64, steps=20000, ema_decay=0.999, sample_every=2000),
+        "damsm": dict(
+            precision="auto", image_size=64, steps=2000, learning_rate=5e-4, trunk_width=64, trunk_size=68,
+            sample_every=500,
+        ),
+        "gan-cls": _GAN | dict(batch_size=64, steps=20000, generator_width=64, ema_decay=0.999, sample_every=2000),
         "stage1": _GAN | dict(steps=20000, ema_decay=0.999),
         "stackgan-stage2": _GAN | dict(steps=6000, ema_decay=0.999),
         "stackgan2": _GAN | dict(steps=6000),
-        "stages": _GAN | dict(batch_size=16, steps=12000, sample_every=2000),
+        "stages": _GAN | dict(
+            image_size=64, batch_size=32, steps=8000, generator_width=32, discriminator_width=32, sample_every=2000
+        ),
     },
     "paper": {},
 }

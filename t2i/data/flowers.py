@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from scipy.io import loadmat
-
 from t2i.data.download import RELEASES, Captions, Download, File
 from t2i.data.files import Problems, captions_in, first_folder, image_present, lines_of, require
 from t2i.data.index import Example, Index
@@ -61,6 +59,8 @@ def read(root: Path) -> Index:
 
 
 def _labels(path: Path) -> list[int]:
+    from scipy.io import loadmat  # slow to import, and for this set alone
+
     try:
         return [int(label) for label in loadmat(path)["labels"].ravel()]
     except Exception as error:  # a broken .mat file trips scipy's parser anywhere

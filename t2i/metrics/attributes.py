@@ -13,12 +13,16 @@ from t2i.metrics.metric import Column, Metric
 
 
 class Attributes(Metric):
-    """Accuracy of every attribute with the captions that the pictures were drawn for and with those of others; the
-    body's stands for all in tables, the notes hold the rest."""
+    """Accuracy of every attribute with the captions that the pictures were drawn for, with those of others, and of the
+    real pictures that the captions were written for; tables have the first for six attributes, the notes hold all."""
 
     name = "attributes"
     needs = "a generator of drawn birds, whose attributes are known"
-    columns = (Column("body_accuracy", "body color seen", 3, "body_accuracy_shuffled", "with captions shuffled"),)
+    columns = (
+        Column("body_accuracy", "body color seen", 3, "body_accuracy_shuffled", "with captions shuffled"),
+        *(Column(f"{part}_accuracy", f"{part} color seen", 3) for part in ("belly", "wing", "crown", "bill")),
+        Column("pose_accuracy", "pose seen", 3),
+    )
 
     def applies(self, run) -> bool:
         return not run.is_encoder and DATASETS[run.config.dataset].attributes is not None
@@ -30,10 +34,14 @@ class Attributes(Metric):
         right, wrong = (
             accuracy(evaluation.generated, captions) for captions in (evaluation.captions, evaluation.shuffled_captions)
         )
+        real = accuracy(evaluation.real[torch.from_numpy(evaluation.numbers)], evaluation.captions)
         evaluation.notes["attributes"] = {
-            name: row | {"shuffled": wrong[name]["accuracy"]} for name, row in right.items()
+            name: row | {"shuffled": wrong[name]["accuracy"], "real": real[name]["accuracy"]}
+            for name, row in right.items()
         }
-        return {"body_accuracy": right["body"]["accuracy"], "body_accuracy_shuffled": wrong["body"]["accuracy"]}
+        keys = (column.key for column in self.columns)
+        found = {key: right[name]["accuracy"] for key in keys if (name := key.removesuffix("_accuracy")) in right}
+        return found | ({"body_accuracy_shuffled": wrong["body"]["accuracy"]} if "body" in wrong else {})
 
 
 def seen(images: Tensor) -> dict[str, Tensor]:

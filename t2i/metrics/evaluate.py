@@ -29,12 +29,13 @@ def evaluate(
     pictures are compared with real ones, and how many are drawn (default: the one of the run's config). With ``write``
     the record is kept in the run folder, as ``result.json`` for the default protocol and ``result-<protocol>.json`` for
     any other; a record of some metrics leaves the other figures that are there as they are, and is returned with them.
-    torch's random generator is left as it was.
+    Beside a released model nothing is written. torch's random generator is left as it was.
 
     Raises :class:`UserError` for an unknown protocol or metric, for a metric that does not apply, for missing weights,
     and where the figures that are there belong to another state of the run.
     """
     started = time.perf_counter()
+    write = write and not run.is_released
     default = run.config.evaluation_protocol
     name = protocol or default
     if run.is_encoder and name != default:

@@ -8,6 +8,7 @@ from tqdm.auto import tqdm
 from t2i.errors import UserError, check_name
 from t2i.metrics.attributes import Attributes
 from t2i.metrics.conditioning import Matching
+from t2i.metrics.diversity import Diversity
 from t2i.metrics.fidelity import Fidelity
 from t2i.metrics.metric import Column, Metric
 from t2i.metrics.r_precision import RealRPrecision, RPrecision
@@ -21,6 +22,7 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Fidelity(),
         Attributes(),
+        Diversity(),
         RPrecision(),
         Matching(),
         ZeroShot(),

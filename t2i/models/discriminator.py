@@ -4,11 +4,10 @@ from collections import OrderedDict
 from itertools import pairwise
 from typing import get_args
 
-import torch
 from torch import Tensor, nn
 
 from t2i.config.settings import Norm
-from t2i.models.blocks import SpectralConv2d, doublings
+from t2i.models.blocks import SpectralConv2d, conv_with_vector, doublings
 
 NORMS = get_args(Norm)
 
@@ -43,8 +42,14 @@ class Discriminator(nn.Module):
 
     def conditional(self, features: Tensor, sentence: Tensor) -> Tensor:
         """Logits (B,): real, and fitting its sentence (B, N_s)?"""
-        spread = sentence[:, :, None, None].expand(-1, -1, *features.shape[2:])
-        return self.conditional_logit(self.joint(torch.cat([features, spread], dim=1))).flatten()
+        return self._conditional(features, sentence)
+
+    def _conditional(self, features: Tensor, sentence: Tensor, sentence_first: bool = False) -> Tensor:
+        conv, *rest = self.joint
+        x = conv_with_vector(conv, features, sentence, sentence_first)
+        for layer in rest:
+            x = layer(x)
+        return self.conditional_logit(x).flatten()
 
     def unconditional(self, features: Tensor) -> Tensor:
         """Logits (B,): real?"""

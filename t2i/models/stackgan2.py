@@ -82,7 +82,7 @@ class TreeDiscriminator(Discriminator):
         super().__init__(image_size, condition_size, width, norm="batch")
 
     def conditional(self, features: Tensor, sentence: Tensor) -> Tensor:
-        return self.conditional_logit(self.joint(_beside(sentence, features))).flatten()
+        return self._conditional(features, sentence, sentence_first=True)
 
 
 def _beside(condition: Tensor, features: Tensor) -> Tensor:

@@ -1,8 +1,12 @@
 """One batch out of the shards of a data-parallel run."""
 
+from typing import TYPE_CHECKING
+
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Gather:
@@ -13,7 +17,7 @@ class Gather:
     sum, so the gradient is multiplied by their number. None stays None; with one process nothing happens.
     """
 
-    def __init__(self, fabric: Fabric | None = None):
+    def __init__(self, fabric: "Fabric | None" = None):
         self.fabric = fabric if fabric is not None and fabric.world_size > 1 else None
 
     def __call__(self, x: Tensor | None) -> Tensor | None:

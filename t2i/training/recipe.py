@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from t2i import data
@@ -14,6 +14,9 @@ from t2i.config import Config
 from t2i.data.index import Index
 from t2i.training.encoders import Encoders
 from t2i.training.run import Run
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Recipe:
         """The networks before their first step, by name; what they draw is a function of the seed alone."""
         raise NotImplementedError(f"{cls.__name__} builds no networks")
 
-    def __init__(self, config: Config, index: Index, fabric: Fabric, networks: dict[str, nn.Module], basis: Basis):
+    def __init__(self, config: Config, index: Index, fabric: "Fabric", networks: dict[str, nn.Module], basis: Basis):
         self.config, self.index, self.fabric, self.basis = config, index, fabric, basis
         self.networks = networks
         self.optimizers: dict[str, torch.optim.Optimizer] = {}

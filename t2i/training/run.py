@@ -35,7 +35,9 @@ class Drawn(NamedTuple):
 
 class Run:
     """One run folder. ``config`` is its settings, ``state`` its checkpoint without the optimisers, on the CPU,
-    ``directory`` where it lies."""
+    ``directory`` where it lies. What ``is_released`` came with the course, and nothing is written beside it."""
+
+    is_released = False
 
     def __init__(self, config: Config, state: checkpoint.State, directory: Path | None = None):
         self.config, self.state = config, checkpoint.on_cpu(state)

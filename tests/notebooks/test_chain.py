@@ -1,17 +1,20 @@
 """The whole course by papermill, in a fresh workspace with another seed than the committed one, by what it leaves.
 
-The exit code alone proves little: a notebook that writes to the wrong folder ends well too. The solutions, and the
-committed seed, are nbval's.
+The exit code alone proves little: a notebook that writes to the wrong folder ends well too. Cells tagged
+``nbval-check-output`` must print what is committed, as nbval compares it; so every lesson is executed once. The
+solutions, and the committed seed, are nbval's.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import nbformat
 import pytest
 import torch
+from nbval.plugin import coalesce_streams, get_sanitize_patterns
 
 from t2i import paths
 
@@ -51,6 +54,35 @@ def test_every_lesson_ran_to_its_end_with_the_given_seed(workspace, name):
     assert f"SEED = {SEED}" in injected and 'PROFILE = "smoke"' in injected
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert str(executed) in (workspace / "printed.txt").read_text()
+
+
+def checked(path) -> dict[str, list[tuple[str, str]]]:
+    """What the tagged cells of a notebook show, by the id of the cell: kinds of output with their texts. Pictures are
+    not compared, and what may differ between machines is made equal."""
+    differing = get_sanitize_patterns((paths.checkout() / "notebooks" / "sanitize.cfg").read_text())
+
+    def same(text: str) -> str:
+        for pattern, replacement in differing:
+            text = re.sub(pattern, replacement, text)
+        return text
+
+    def texts(output) -> list[tuple[str, str]]:
+        parts = {output.name: output.text} if output.output_type == "stream" else output.data
+        return [(kind, same(text)) for kind, text in parts.items() if kind not in ("image/png", "image/jpeg")]
+
+    tagged = (
+        cell
+        for cell in nbformat.read(path, as_version=4).cells
+        if "nbval-check-output" in cell.metadata.get("tags", [])
+    )
+    return {cell.id: [text for output in coalesce_streams(cell.outputs) for text in texts(output)] for cell in tagged}
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_checked_cells_print_what_is_committed(workspace, name):
+    committed = checked(paths.checkout() / "notebooks" / f"{name}.ipynb")
+    assert committed and all(committed.values())
+    assert checked(workspace / "runs" / "notebooks" / "smoke" / f"{name}.ipynb") == committed
 
 
 @pytest.mark.parametrize("run", RUNS.values())

@@ -1,5 +1,6 @@
 """The deterministic weights and inputs behind the golden figures: NumPy streams keyed by names, no torch generator."""
 
+import functools
 import json
 import zlib
 from pathlib import Path
@@ -55,8 +56,9 @@ def make_captions(lengths: list[int], words: int, vocabulary: int = 5450) -> tor
     return torch.from_numpy(captions.astype(np.int64))
 
 
+@functools.lru_cache(maxsize=2)  # the largest takes more than a second and 300 MB
 def fill(kind: str, scale: str) -> dict[str, torch.Tensor]:
-    """A state dict in the official layout ``kind``, made by the recipe."""
+    """A state dict in the official layout ``kind``, made by the recipe; to be read only."""
     shapes = {
         official.KINDS[kind].official(key): tensor.shape for key, tensor in official.empty(kind).state_dict().items()
     }

@@ -23,8 +23,8 @@ def given(recorded: dict, precision: str) -> list[torch.Tensor]:
     return [getattr(make_input(name, **recorded["inputs"][name]), precision)() for name in names]
 
 
-@pytest.mark.parametrize(("project", "size"), CASES)
 @pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("project", "size"), CASES)
 def test_logits(project, size, precision):
     recorded, (outputs, tolerance) = golden(f"{project}_D_NET{size}"), PRECISIONS[precision]
     scales = ("fixed", "fanin") if precision == "float" else ("fanin",)

@@ -70,8 +70,8 @@ def runs(recorded: dict, mode: str, scale: str) -> list[dict]:
     return found
 
 
-@pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize(("precision", "scale", "mode"), CASES)
+@pytest.mark.parametrize("name", GENERATORS)
 def test_generator(name, precision, scale, mode):
     recorded, (outputs, tolerance) = golden(name), PRECISIONS[precision]
     (run,) = runs(recorded, mode, scale)
@@ -90,8 +90,8 @@ def test_generator(name, precision, scale, mode):
         compare(value, wanted[what], tolerance)
 
 
-@pytest.mark.parametrize("name", JUDGES)
 @pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", JUDGES)
 def test_logits(name, precision):
     recorded, (outputs, tolerance) = golden(name), PRECISIONS[precision]
     scales = ("fixed", "fanin") if precision == "float" else ("fanin",)

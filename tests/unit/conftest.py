@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 from torchvision.models import inception_v3
 
 from t2i import config as configs
@@ -51,6 +52,20 @@ def little_cub(tmp_path):
             text.write_text(f"a bird of kind {label}\nthis bird has number {number}.\n")
     for name, lines in tables.items():
         (base / f"{name}.txt").write_bytes("\r\n".join(lines).encode() + b"\r\n")
+    return root
+
+
+@pytest.fixture
+def little_flowers(tmp_path):
+    """Six images of the classes 4, 5 and 6."""
+    root = tmp_path / "flowers"
+    labels = [4, 5, 6, 4, 5, 6]
+    for number, label in enumerate(labels, start=1):
+        picture(root / "jpg" / f"image_{number:05d}.jpg", 40, 40, seed=number)
+        text = root / "text_c10" / f"class_{label:05d}" / f"image_{number:05d}.txt"
+        text.parent.mkdir(parents=True, exist_ok=True)
+        text.write_text(f"flower {number}\n\nof kind {label}\n")
+    savemat(root / "imagelabels.mat", {"labels": np.array([labels])})
     return root
 
 

@@ -332,6 +332,7 @@ def train_mine(checkout, damsm_folder, little_aviary, tmp_path):
     return train
 
 
+@pytest.mark.slow
 def test_a_new_composition_is_one_row(checkout, train_mine):
     """As a reader adds it to a checkout: one line, and the command line trains it and draws with it."""
     checkout("config/papers.py", ROW, ROW + '    "mine": ("tails", "attention", "memory", "attention"),\n')
@@ -344,6 +345,7 @@ def test_a_new_composition_is_one_row(checkout, train_mine):
     assert Image.open(folder / "samples" / "step_0000001.png").width > 6 * 64
 
 
+@pytest.mark.slow
 def test_a_new_stage_with_a_number_and_a_loss_is_a_class_an_entry_and_a_row(checkout, train_mine):
     """Three files: the stage, the table of stages, and the row with its numbers, which are options of ``train``."""
     (checkout() / "t2i" / "models" / "sharpened.py").write_text(STAGE)
@@ -372,7 +374,7 @@ def test_every_setting_names_its_source():
     [
         (("gan", "cub", "smoke"), "no model called 'gan'"),
         (("gan-cls", "/no/birds", "smoke"), "There is no folder /no/birds"),
-        (("gan-cls", "cub", "fast"), "no profile called 'fast'.*smoke, cpu, gpu, paper"),
+        (("gan-cls", "cub", "fast"), "no profile called 'fast'.*smoke, cpu, night, gpu, paper"),
     ],
 )
 def test_unknown_names_are_refused_with_the_known_ones(arguments, sentence):

@@ -50,6 +50,7 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_lessons_run_in_order_with_parameters_in_this_interpreter(workspace, monkeypatch, capfd):
     bogus = workspace / "jupyter" / "kernels" / "python3"
     bogus.mkdir(parents=True)
@@ -92,6 +93,7 @@ def test_only_the_named_lessons_run_and_a_folder_is_passed_whole(workspace, monk
     assert "table of" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "seconds", "sentence"),
     [
@@ -155,6 +157,7 @@ def test_clean_keeps_outputs_counts_and_ids_and_drops_the_noise():
     nbformat.validate(cleaned)
 
 
+@pytest.mark.slow
 def test_refresh_twice_gives_the_same_bytes_and_writes_only_what_is_named(workspace):
     leave = "import os, pathlib; home = pathlib.Path(os.environ['T2I_RUNS']); home.mkdir()"
     first = write(workspace, "01_first", code(f"{leave}; (home / 'left.txt').write_text(PROFILE)"))

@@ -94,7 +94,16 @@ def imports():
 @pytest.mark.slow
 def test_an_import_loads_nothing_that_it_does_not_need(imports):
     assert {"t2i.plots", "t2i.training"} <= set(imports["loaded"])
-    unneeded = {"seaborn", "matplotlib", "torch_fidelity", "IPython", "ipywidgets"}
+    unneeded = {
+        "seaborn",
+        "matplotlib",
+        "pandas",
+        "scipy",
+        "lightning_fabric",
+        "torch_fidelity",
+        "IPython",
+        "ipywidgets",
+    }
     assert unneeded & set(imports["loaded"]) == set()
 
 

@@ -22,6 +22,7 @@ def stages(tiny_stages):
     return lambda model="attngan", **overrides: tiny_stages(model, text_encoder="damsm", **overrides)
 
 
+@pytest.mark.slow
 def test_two_at_once_are_the_runs_of_one_after_the_other(stages, tmp_path, monkeypatch):
     wanted = [stages(model) for model in ("attngan", "dm-gan")]
     one_by_one = [ended(fit(config)) for config in wanted]
@@ -38,6 +39,7 @@ def test_two_at_once_are_the_runs_of_one_after_the_other(stages, tmp_path, monke
         }
 
 
+@pytest.mark.slow
 def test_what_builds_on_a_failed_run_is_given_up_and_the_others_go_on(stages, tiny_stages):
     lost, sound = stages(seed=5), tiny_stages("dm-gan")
     broken = configs.needs(lost)["encoder"].directory / "checkpoint.pt"
@@ -50,6 +52,7 @@ def test_what_builds_on_a_failed_run_is_given_up_and_the_others_go_on(stages, ti
     assert checkpoint.read(sound.directory / "checkpoint.pt")["finished"]
 
 
+@pytest.mark.slow
 def test_what_is_stopped_goes_on_to_the_bits_of_an_unbroken_run(tiny, tmp_path, monkeypatch):
     """Ctrl-C stops every training at its next step; so does the end of their parent."""
     steps = 150

@@ -20,6 +20,8 @@ def test_the_commit_is_that_of_the_package(tmp_path, monkeypatch):
     (house / "t2i" / "a.py").write_text("1")
     monkeypatch.setattr(paths, "checkout", lambda: house)
     assert provenance.commit() == "unknown"
+    monkeypatch.setenv("T2I_COMMIT", "0f1e2d")  # copied without its history
+    assert provenance.commit() == "0f1e2d"
     git(house, "init")
     git(house, "add", ".")
     git(house, "commit", "-m", "one")
@@ -30,4 +32,4 @@ def test_the_commit_is_that_of_the_package(tmp_path, monkeypatch):
     (house / "t2i" / "a.py").write_text("2")
     assert provenance.commit() == head + "+dirty"
     monkeypatch.setattr(paths, "checkout", lambda: house / "t2i")  # as in an environment inside another repository
-    assert provenance.commit() == "unknown"
+    assert provenance.commit() == "0f1e2d"

@@ -1,11 +1,12 @@
 """Recording: runs of several seeds leave what the tables need, and nothing of this machine."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from t2i import paths, recording, results
+from t2i import checkpoint, parallel, paths, recording, results
 from t2i.errors import UserError
 
 
@@ -16,6 +17,25 @@ def recorded(tiny_stages, tmp_path, monkeypatch):
     tiny = SimpleNamespace(load=lambda model, dataset, profile, seed: tiny_stages(model, seed=seed))
     monkeypatch.setattr(recording, "configs", tiny)
     return tmp_path / "results"
+
+
+@pytest.mark.slow
+def test_what_is_stopped_is_measured_where_it_is_and_goes_on(recorded, tiny_stages, tmp_path, monkeypatch, capsys):
+    """The clock is at its end when the first run has saved its first step."""
+    config = tiny_stages(seed=3, steps=10_000)
+    monkeypatch.setattr(recording.configs, "load", lambda *names, seed: config)
+    first = config.directory / "checkpoint.pt"
+    now = lambda: 100.0 if first.exists() and checkpoint.read(first)["step"] else 0.0  # noqa: E731
+    monkeypatch.setattr(parallel.time, "monotonic", now)
+    (folder,) = recording.record(["attngan"], "aviary", "smoke", [3], seconds=60, folder=tmp_path / "elsewhere")
+    assert folder == tmp_path / "elsewhere" / config.name and not recorded.exists()
+    step = checkpoint.read(first)["step"]
+    assert results.read(folder / "result.json")["steps"] == step and (folder / "sheet.png").exists()
+    assert f"{config.name}: not finished after 60 seconds; measured at step {step:,}" in capsys.readouterr().out
+    shorter = replace(config, steps=step + 1)
+    monkeypatch.setattr(recording.configs, "load", lambda *names, seed: shorter)
+    (folder,) = recording.record(["attngan"], "aviary", "smoke", [3])
+    assert results.read(folder / "result.json")["steps"] == step + 1
 
 
 def test_each_model_is_recorded_with_each_seed(recorded):
@@ -37,6 +57,7 @@ def test_what_is_trained_is_only_measured(recorded, tiny_stages):
     assert checkpoint.stat().st_mtime_ns == before and again["metrics"] == record["metrics"]
 
 
+@pytest.mark.slow
 def test_what_is_trained_at_once_is_recorded_and_what_fails_is_named(recorded, tiny_stages):
     checkpoint = tiny_stages(seed=4).directory / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True)
@@ -47,6 +68,7 @@ def test_what_is_trained_at_once_is_recorded_and_what_fails_is_named(recorded, t
     assert results.read(recorded / "attngan-aviary-smoke-s3" / "result.json")["metrics"]["fid"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_is_followed_from_point_to_point(recorded):
     (file,) = recording.follow(["attngan"], "aviary", "smoke", [3], steps=2, points=2)
     assert file == recorded / "attngan-aviary-smoke-s3" / "curve.json"

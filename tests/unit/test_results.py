@@ -163,7 +163,7 @@ def test_encoders_are_not_asked_whether_the_caption_matters(roots):
 WAYS = st.tuples(
     st.sampled_from(["recorded", "this run"]),
     st.sampled_from([*protocols.PROTOCOLS, "zero-shot", "fid2k-aviarynet2"]),
-    st.sampled_from(["smoke", "cpu", "gpu", "paper"]),
+    st.sampled_from(["smoke", "cpu", "night", "gpu", "paper"]),
     st.sampled_from([32, 64, 256]),
     st.sampled_from([None, 200, 2000]),
     st.sampled_from([None, 400, 2933]),

@@ -1,25 +1,9 @@
 import json
 
-import numpy as np
 import pytest
-from scipy.io import savemat
 
 from t2i.data import coco, flowers
 from t2i.errors import UserError
-
-
-@pytest.fixture
-def little_flowers(tmp_path, draw_picture):
-    """Six images of the classes 4, 5 and 6."""
-    root = tmp_path / "flowers"
-    labels = [4, 5, 6, 4, 5, 6]
-    for number, label in enumerate(labels, start=1):
-        draw_picture(root / "jpg" / f"image_{number:05d}.jpg", 40, 40, seed=number)
-        text = root / "text_c10" / f"class_{label:05d}" / f"image_{number:05d}.txt"
-        text.parent.mkdir(parents=True, exist_ok=True)
-        text.write_text(f"flower {number}\n\nof kind {label}\n")
-    savemat(root / "imagelabels.mat", {"labels": np.array([labels])})
-    return root
 
 
 def test_flowers_with_our_split(little_flowers):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from t2i.models.blocks import SpectralConv2d
+from t2i.models.blocks import SpectralConv2d, conv_with_vector
 from t2i.models.discriminator import Discriminator
 
 SENTENCE = 6
@@ -71,6 +71,28 @@ def test_the_heads_are_their_equations():
     logit = network.conditional_logit
     found = torch.stack([(picture * logit.weight[0]).sum() + logit.bias[0] for picture in joint])
     torch.testing.assert_close(network.conditional(features, sentence), found)
+
+
+@pytest.mark.parametrize("vector_first", [False, True])
+@pytest.mark.parametrize("kind", [nn.Conv2d, SpectralConv2d])
+def test_a_vector_beside_features_is_convolved_without_laying_it_out(kind, vector_first):
+    """Value and every gradient, at a size with an inside, in float64."""
+    torch.manual_seed(0)
+    fast, plain = (kind(5 + SENTENCE, 7, 3, padding=1).double() for _ in range(2))
+    plain.load_state_dict(fast.state_dict())
+    found = {}
+    for conv in (fast, plain):
+        torch.manual_seed(1)
+        features = torch.randn(2, 5, 4, 6, dtype=torch.float64, requires_grad=True)
+        vector = torch.randn(2, SENTENCE, dtype=torch.float64, requires_grad=True)
+        if conv is fast:
+            out = conv_with_vector(conv, features, vector, vector_first)
+        else:
+            spread = vector[:, :, None, None].expand(-1, -1, 4, 6)
+            out = conv(torch.cat([spread, features] if vector_first else [features, spread], dim=1))
+        out.square().sum().backward()
+        found[conv] = out.detach(), features.grad, vector.grad, conv.weight.grad, conv.bias.grad
+    torch.testing.assert_close(found[fast], found[plain])
 
 
 def test_only_the_conditional_head_reads_the_sentence():

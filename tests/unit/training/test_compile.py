@@ -22,6 +22,7 @@ def eager_backend(monkeypatch):
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 def test_a_compiled_step_is_the_eager_one(tiny_stages, tmp_path, eager_backend):
     found = {}
     for flag in (False, True):

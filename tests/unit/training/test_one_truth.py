@@ -46,6 +46,7 @@ def other_work(config, directory):
     fit(config, directory=directory).sample(["a red bird"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_whatever_came_before(kinds, tiny, tmp_path):
     def train(model, time):
         fit(kinds[model], directory=tmp_path / time / model)
@@ -65,6 +66,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_came_before(kinds, tiny, tmp
         assert differing(first, fresh) == [], model
 
 
+@pytest.mark.slow
 def test_an_encoder_of_another_precision_is_taken_as_it_is(little_aviary, tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path))
     given = dict(root=str(little_aviary), device="cpu")

@@ -43,6 +43,7 @@ def test_a_stage_two_folder_is_used_alone(tiny_stack, stage1_folder, tmp_path):
     assert all(np.isfinite(value) for value in metrics.values())
 
 
+@pytest.mark.slow
 def test_stage_one_is_trained_first_where_it_is_missing(little_aviary, encoder_folder, tmp_path, monkeypatch):
     """And Stage-II begins alike whether it was there before or not."""
     given = {"root": str(little_aviary), "text_encoder": str(encoder_folder)}

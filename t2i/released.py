@@ -1,0 +1,151 @@
+"""The course's own trained models, which come with it in ``data/released``: what a lesson shows before anything is
+trained, and what whoever has no hours to spare draws with.
+
+A model is a folder: ``weights.safetensors`` (float16) and ``config.json``, from which it draws and is measured with
+nothing else at hand, and ``result.json``, ``stats.jsonl``, ``sheet.png`` and ``README.md``, which say what it is.
+"""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from t2i import config as configs
+from t2i import paths, plots
+from t2i.errors import UserError
+from t2i.metrics.evaluate import evaluate
+from t2i.metrics.records import NAME as RECORD
+from t2i.notebook import CAPTIONS
+from t2i.training.run import Run
+
+PREFIX = "released:"  # before a name, wherever the command line takes the folder of a run
+WEIGHTS = "weights.safetensors"
+LIMIT = 12  # MB that one model may take
+SHEET = 8  # pictures per caption
+NAMES = tuple(sorted(file.parent.name for file in paths.released().glob(f"*/{WEIGHTS}")))
+
+
+def load(name: str) -> Run:
+    """The released model ``name``; :class:`UserError` for a name that is none, naming those that are."""
+    if name not in NAMES:
+        there = f"those that come with the course: {', '.join(NAMES)}" if NAMES else "none comes with this checkout"
+        raise UserError(f"There is no released model called {name!r}", f"Choose one of {there}.")
+    return read(paths.released() / name)
+
+
+def run(where: str | Path) -> Run:
+    """The run that ``where`` names: a folder, or "released:" and the name of a released model."""
+    where = str(where)
+    return load(where.removeprefix(PREFIX)) if where.startswith(PREFIX) else Run.load(where)
+
+
+def read(folder: Path) -> Run:
+    """The released model in ``folder``, in float32; :class:`UserError` where its files are damaged."""
+    file = folder / WEIGHTS
+    try:
+        with safe_open(file, "pt") as kept:
+            state = json.loads(kept.metadata()["state"])
+            for path in kept.keys():
+                *parents, last = json.loads(path)
+                place = state
+                for part in parents:
+                    place = place[part]
+                tensor = kept.get_tensor(path)
+                place[last] = tensor.float() if tensor.is_floating_point() else tensor
+    except Exception as error:  # safetensors has errors of its own
+        raise UserError(f"{file} cannot be read ({error})", f"Restore it: git checkout -- {folder}") from error
+    found = Run(configs.from_dict(state["config"]), state, folder)
+    found.is_released = True
+    return found
+
+
+def release(source: Run, name: str, root: Path | None = None, discriminators: bool = True) -> Path:
+    """Make a released model of a trained GAN and return its folder, ``name`` in ``root`` (default: data/released).
+
+    What a generator needs to draw and to be measured is kept, not what training needs to go on; its discriminators are
+    left out where they do not fit into 12 MB. The figures in its record are those of the float16 weights. Raises
+    :class:`UserError` for an encoder, an unfinished run, a weight beyond float16, and where even the generator does
+    not fit.
+    """
+    if source.is_encoder:
+        raise UserError(f"{source.directory} holds an encoder", "Release a GAN: its encoders come with it.")
+    if not source.state["finished"]:
+        problem = f"{source.directory} stopped at step {source.state['step']:,}, before its end"
+        raise UserError(problem, "Let it finish: the same train command goes on from there.")
+    folder = (root or paths.released()) / name
+    for networks in ([source.state["networks"]["discriminators"]] if discriminators else []) + [None]:
+        _write(source, networks, folder / WEIGHTS)
+        megabytes = (folder / WEIGHTS).stat().st_size / 1e6
+        if megabytes <= LIMIT:
+            break
+    else:
+        shutil.rmtree(folder)
+        raise UserError(f"{name} takes {megabytes:.0f} MB, and {LIMIT} are allowed", "Release a narrower model.")
+    made = read(folder)
+    record = evaluate(made, write=False)
+    record["train_seconds"] = source.state["seconds"]
+    paths.write_json(folder / RECORD, record)
+    paths.write_json(folder / "config.json", made.config.to_dict())
+    log = source.directory / "stats.jsonl"
+    paths.write_atomically(folder / log.name, lambda temporary: shutil.copyfile(log, temporary))
+    plots.save_sheet(made.sample(list(CAPTIONS), SHEET), SHEET, folder / "sheet.png")
+    card = _card(name, made, record)
+    paths.write_atomically(folder / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
+    return folder
+
+
+def _write(source: Run, discriminators: dict | None, file: Path) -> None:
+    networks = {"discriminators": discriminators or {}}
+    config = source.config.to_dict() | {"root": None, "device": "auto"}  # places on this machine
+    state = {name: value for name, value in source.state.items() if name not in ("networks", "optimizers")}
+    state |= {"config": config, "networks": networks}
+    tensors: dict[str, torch.Tensor] = {}
+    rest = _apart(state, (), tensors)
+    for path, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(f"{path} is beyond the range of float16", "Release a run whose weights are smaller.")
+    metadata = {"state": json.dumps(rest, ensure_ascii=False)}
+    paths.write_atomically(file, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def _apart(value, path: tuple[str, ...], tensors: dict[str, torch.Tensor]):
+    """``value`` without its tensors, which go to ``tensors`` under their paths, as JSON lists. Matrices and kernels are
+    halved; vectors are few, and the variances among them may be large."""
+    if isinstance(value, torch.Tensor):
+        halved = value.is_floating_point() and value.ndim > 1
+        tensors[json.dumps(path)] = (value.half() if halved else value).contiguous().clone()
+        return None
+    if isinstance(value, dict):
+        kept = {name: _apart(part, (*path, name), tensors) for name, part in value.items()}
+        return {name: part for name, part in kept.items() if not isinstance(value[name], torch.Tensor)}
+    return value
+
+
+def _card(name: str, made: Run, record: dict) -> str:
+    config, metrics = made.config, record["metrics"]
+    parts = [column for column in ("body", "belly", "wing", "crown", "bill", "pose") if f"seen_{column}" in metrics]
+    figures = ", ".join(f"{part} {metrics[f'seen_{part}']:.2f}" for part in parts)
+    lines = [
+        f"# {name}",
+        "",
+        f"{config.model} at {config.image_size} px, trained on {config.data_name} under the profile {config.profile}"
+        f" with seed {config.seed}: {record['steps']:,} steps of {config.batch_size} pictures,"
+        f" {record['train_seconds'] / 3600:.1f} hours on {record['hardware']['device']}"
+        f" ({record['hardware']['threads']} thread(s)), by commit {record['commit'][:12]}.",
+        "",
+        f"Measured on {record['real_count']:,} pictures of species that it never saw: FID"
+        f" {metrics.get('fid', math.nan):.1f} ({record['protocol']}).",
+        *([f"Named in the caption and seen in the picture: {figures}."] if figures else []),
+        "",
+        "It draws the course's birds, and nothing else: words that its captions do not have are passed over, and what"
+        " they say about numbers, negations and comparisons is not read. The weights are float16;"
+        " `python -m t2i release` made this folder.",
+        "",
+        f'    python -m t2i sample --run {PREFIX}{name} "a yellow bird with black wings and a red crown"',
+        "",
+    ]  # fmt: skip
+    return "\n".join(lines)
