@@ -49,7 +49,7 @@ def read(folder: Path) -> Run:
     try:
         with safe_open(file, "pt") as kept:
             state = json.loads(kept.metadata()["state"])
-            for path in kept.keys():
+            for path in kept.keys():  # noqa: SIM118
                 *parents, last = json.loads(path)
                 place = state
                 for part in parents:

@@ -109,8 +109,8 @@ def published(dataset: str | None = None, method: str | None = None, metric: str
 
 
 def collect(runs_root: Path | str | None = None, recorded_root: Path | str | None = None) -> pd.DataFrame:
-    """The ``result*.json`` of every run ("this run"), of every folder of ``data/results`` ("recorded") and of every model
-    that comes with the course ("released"), one row each; what lies deeper, such as ablations, is not among them.
+    """The ``result*.json`` of every run ("this run"), of every folder of ``data/results`` ("recorded") and of every
+    model that comes with the course ("released"), one row each; what lies deeper, such as ablations, is not among them.
 
     Columns: origin, the record's fields, the names of what it measured, its path, and its metrics. Of several
     evaluations of one run under one protocol the newest counts.
