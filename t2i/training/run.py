@@ -65,7 +65,9 @@ class Run:
         if root is None:
             return self
         place = str(Path(root).expanduser().resolve())
-        return Run(replace(self.config, root=place), self.state, self.directory)
+        moved = Run(replace(self.config, root=place), self.state, self.directory)
+        moved.is_released = self.is_released
+        return moved
 
     @property
     def device(self) -> str:
