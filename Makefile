@@ -37,8 +37,8 @@ tour: $(ready) ## lesson 00 only: a first picture
 # marked slow. Each test that is large allocates and frees the same hundreds of megabytes again and again: glibc is told
 # to keep them, which saves it from clearing every page anew.
 all := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-sanitize-with notebooks/sanitize.cfg \
-	notebooks/solutions tests/notebooks tests/parity tests/unit
-fast := -m "not slow" tests/notebooks tests/unit
+	notebooks/solutions tests/notebooks tests/parity tests/unit tests/faults
+fast := -m "not slow" tests/notebooks tests/unit tests/faults
 
 test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch workspace (FAST=1: the quick part)
 	$(python) -m ruff check

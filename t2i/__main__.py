@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ import tyro
 
 from t2i import config as configs
 from t2i import paths
-from t2i.errors import UserError
+from t2i.errors import UserError, unforeseen
 
 app = tyro.extras.SubcommandApp()
 Root = Annotated[Path | None, tyro.conf.arg(help="where the data set lies; default: $T2I_DATA/<dataset>")]
@@ -78,12 +79,11 @@ def sample(
 
     Args:
         captions: each in quotes: "a red bird with a short black bill".
-        run: a run folder.
-        out: the PNG to write.
+        run: a run folder, or released:NAME for a model that comes with the course.
+        out: the picture to write, in the format of its suffix (.png, .jpg, .webp, ...).
         count: pictures per caption.
     """
-    from t2i import plots
-    from t2i.training import Run
+    from t2i import formats, plots, released
 
     if not captions:
         raise UserError(
@@ -93,7 +93,8 @@ def sample(
         raise UserError(f"--count {count} draws nothing", "Ask for at least one picture.")
     if seed < 0:
         raise UserError(f"--seed {seed} is below zero", "Give a number from 0 on.")
-    trained = Run.load(run)
+    trained = released.run(run)
+    formats.check(out, *plots.sheet_size(len(captions) * count, count, trained.config.image_size))
     for note in trained.unread(list(captions)):
         print(f"note: {note}", file=sys.stderr)
     plots.save_sheet(trained.sample(list(captions), count, seed), count, out)
@@ -106,19 +107,24 @@ def evaluate(
     metric: tuple[str, ...] = (),
     protocol: str | None = None,
     json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
+    root: Root = None,
 ) -> None:
     """Measure a run on the unseen split and write result.json into its folder.
 
     Args:
-        run: a run folder.
+        run: a run folder, or released:NAME for a model that comes with the course.
         metric: names such as fidelity r_precision; other figures of the same state of the run are kept. Default: all.
         protocol: a named protocol such as fid2k-aviarynet1; default: the profile's.
-        json_file: also write the record here.
+        json_file: also write the record here, into a file of its own.
+        root: where the run's data lie now, if they were moved.
     """
+    from t2i import released
+    from t2i.metrics import records
     from t2i.metrics.evaluate import evaluate as measure
-    from t2i.training import Run
 
-    record = measure(Run.load(run), metric or None, protocol)
+    if json_file:
+        records.check_copy(json_file)
+    record = measure(released.run(run).at(root), metric or None, protocol)
     if json_file:
         paths.write_json(json_file, record)
     width = max(map(len, record["metrics"])) + 2
@@ -184,6 +190,21 @@ def follow(
 
 
 @app.command
+def release(run: Annotated[Path, tyro.conf.Positional], name: str, out: Path | None = None) -> None:
+    """Make a released model of a trained GAN: float16 weights, figures, a sheet, a card.
+
+    Args:
+        run: a run folder.
+        name: what it is called from then on, such as attngan-aviary.
+        out: the folder in which the model gets one of its name; default: data/released in the checkout.
+    """
+    from t2i import released
+    from t2i.training import Run
+
+    print(released.release(Run.load(run), name, out))
+
+
+@app.command
 def course(profile: str = "cpu", dataset: str = "aviary", seed: int | None = None, only: tuple[str, ...] = ()) -> None:
     """Run the lessons in order with papermill.
 
@@ -237,23 +258,55 @@ def doctor() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command (``arguments``, or those of the process) and return its exit status.
 
-    A :class:`UserError` becomes one line on stderr and status 1, Ctrl-C status 130.
+    What a user can mend, a :class:`UserError` or something that the machine refuses, becomes one line on stderr and
+    status 1; Ctrl-C gives status 130, and a reader who has gone (``| head``) 141, in silence.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        _escape(stream)
+    try:
+        status = _run(arguments)
+        if sys.stdout:
+            sys.stdout.flush()
+        return status
+    except KeyboardInterrupt as stop:
+        return _end(130, str(stop) or "Stopped.")
+    except BrokenPipeError:
+        return _end(141)
+    except Exception as error:
+        if not (known := unforeseen(error)):
+            raise
+        return _end(1, f"error: {' '.join(str(known).splitlines())}")
+
+
+def _run(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["train"]:
             _train(arguments[1:])
         else:
             app.cli(args=arguments, prog="python -m t2i", config=(tyro.conf.OmitArgPrefixes,))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except SystemExit as end:  # a usage error, --help, or a data set with problems
         return end.code or 0
-    except KeyboardInterrupt as stop:
-        print(stop, file=sys.stderr)
-        return 130
     return 0
+
+
+def _escape(stream) -> None:
+    """Let a console that lacks a character show its number, where it would end the command."""
+    if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _end(status: int, said: str = "") -> int:
+    """``status``, once ``said`` is on stderr; an output that takes no more is let go, or Python would try it again."""
+    for stream, text in ((sys.stdout, ""), (sys.stderr, said and f"{said}\n")):
+        try:
+            if stream:
+                stream.write(text)
+                stream.flush()
+        except (OSError, ValueError):  # full, or closed
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return status
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from tqdm.auto import tqdm
 
-from t2i import config, data, paths
+from t2i import config, data, locks, paths
 from t2i.errors import UserError, check_name
 
 CELL_SECONDS = {"smoke": 300, "cpu": 3600, "gpu": 4 * 3600, "paper": None}  # the longest that one cell may take
@@ -72,7 +72,8 @@ def run(
     folder = paths.runs_root() / "notebooks" / profile
     executed = []
     # Kernels start in the notebooks' folder, where a relative T2I_RUNS would name another place than it does here.
-    with _environment(T2I_RUNS=paths.runs_root(), T2I_DATA=paths.data_root()):
+    place = _environment(T2I_RUNS=paths.runs_root(), T2I_DATA=paths.data_root())
+    with locks.only_writer(folder), place:
         for notebook in tqdm(chosen, desc="course", unit="lesson"):
             start = time.perf_counter()
             executed.append(execute(notebook, folder / notebook.name, parameters, CELL_SECONDS[profile]))
@@ -90,20 +91,25 @@ def execute(notebook: Path, output: Path, parameters: dict | None = None, cell_s
 
     Raises :class:`UserError` with the lesson, the cell, its error in one line and the path of ``output``.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters,
-            kernel_name=KERNEL["name"],
-            language=KERNEL["language"],
-            cwd=notebook.parent,
-            progress_bar={"desc": notebook.stem, "leave": False},
-            execution_timeout=cell_seconds,
-            kernel_manager_class=ThisInterpreter,
-            coalesce_streams=True,  # one line of a progress bar, not its thousand updates
-        )
+        nbformat.read(notebook, as_version=4)
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
+        raise UserError(f"{notebook} is no notebook ({_first_line(error)})", "Restore it: git checkout") from error
+    try:
+        with paths.writing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            papermill.execute_notebook(
+                notebook,
+                output,
+                parameters,
+                kernel_name=KERNEL["name"],
+                language=KERNEL["language"],
+                cwd=notebook.parent,
+                progress_bar={"desc": notebook.stem, "leave": False},
+                execution_timeout=cell_seconds,
+                kernel_manager_class=ThisInterpreter,
+                coalesce_streams=True,  # one line of a progress bar, not its thousand updates
+            )
     except (PapermillExecutionError, RuntimeError, TimeoutError) as error:  # a cell's error; a dead kernel; a slow cell
         problem = f"Lesson {notebook.stem} stopped in cell [{_last_started(output)}]: {_sentence(error, cell_seconds)}"
         raise UserError(problem, f"The notebook as far as it came, with the whole error: {output}") from error
@@ -187,7 +193,12 @@ def _sentence(error: Exception, cell_seconds: int | None) -> str:
     if isinstance(error, TimeoutError):
         return f"it took longer than {cell_seconds} s"
     raised = f"{error.ename}: {error.evalue}" if isinstance(error, PapermillExecutionError) else str(error)
-    return re.sub(r"\x1b\[[0-9;]*m", "", raised).strip().splitlines()[0]
+    return _first_line(raised)
+
+
+def _first_line(error: Exception | str) -> str:
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextlib.contextmanager

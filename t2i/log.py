@@ -21,7 +21,7 @@ class Log:
         paths.write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def write(self, **numbers: float) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        with paths.writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(numbers) + "\n")
 
 
@@ -35,11 +35,15 @@ def read(path: Path) -> "pd.DataFrame":
 
 
 def _lines(path: Path) -> list[dict]:
-    """Every whole line; a last line that a killed process left half-written is passed over."""
+    """The lines up to the first that a killed process left half-written or a disk has damaged."""
     lines = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines() if Path(path).is_file() else ():
+    text = Path(path).read_text(encoding="utf-8", errors="replace") if Path(path).is_file() else ""
+    for line in text.splitlines():
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
+            values = json.loads(line)
+        except ValueError:
             break
+        if not isinstance(values, dict) or not isinstance(values.get("step"), int):
+            break
+        lines.append(values)
     return lines

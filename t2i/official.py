@@ -1,23 +1,28 @@
 """Released checkpoints: read safely, checked key by key, and put into the course's own modules."""
 
 import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from t2i import checkpoint, paths, pickles
+from t2i import checkpoint, contents, locks, official_layout, own, paths, pickles
 from t2i import config as configs
 from t2i.config.settings import Mask
-from t2i.errors import UserError, check_name
+from t2i.errors import UserError, check_name, refused
 from t2i.official_kinds import CHARACTERS, IMAGE_ENCODER, KINDS
 from t2i.text.characters import ALPHABET
 from t2i.training.run import Run
 
 VOCABULARIES = {"cub": 5_450, "coco": 27_297}  # words of the released captions.pickle files, <end> included
+_ASKED = re.compile(r"(?:GLOBAL|global|class|function) ([\w.]+\.\w+)")  # how torch names what it refuses
+_SYSTEM = {"builtins", "__builtin__", "os", "posix", "nt", "sys", "subprocess", "shutil", "runpy", "pty", "webbrowser"}
 
 
 def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "official", vocabulary=None) -> nn.Module:
@@ -32,21 +37,51 @@ def load(kind: str, source: str | Path | Mapping[str, Tensor], mask: str = "offi
     check_name("kind of checkpoint", kind, KINDS)
     check_name("mask", mask, get_args(Mask))
     layout, name = KINDS[kind], "the state dict" if isinstance(source, Mapping) else source
-    weights = source if isinstance(source, Mapping) else read(Path(source))
-    theirs = {layout.key(key.removeprefix("module.")): key for key in weights}  # our key: the file's
-    weights = {ours: torch.as_tensor(weights[key]) for ours, key in theirs.items()}
+    found = official_layout.flat(source) if isinstance(source, Mapping) else read(Path(source))
     words = len(vocabulary) if vocabulary else VOCABULARIES.get(layout.dataset)
+    module = empty(kind, mask, words)
+    part = official_layout.choose(found, [layout.official(key) for key in module.state_dict()], name)
+    theirs = {layout.key(key): file_key for key, file_key in part.items()}  # our key: the file's
+    weights = {ours: torch.as_tensor(found[key]) for ours, key in theirs.items()}
     if layout.reads_words:
         _check_vocabulary(weights, words, name, "the given" if vocabulary else f"the released {layout.dataset}")
     _check_alphabet(weights, name)
-    module = empty(kind, mask, words)
     for key, value in module.state_dict().items():
         if key.endswith("num_batches_tracked"):  # unknown to the PyTorch that saved the older releases
             weights.setdefault(key, torch.zeros(value.shape, dtype=value.dtype))
-    checkpoint.fill(module, weights, name, kind, lambda key: theirs.get(key) or layout.official(key))
+    called = lambda key: theirs.get(key) or layout.official(key)  # noqa: E731
+    try:
+        checkpoint.fill(module, weights, name, kind, called, "")
+    except UserError as error:
+        raise UserError(error.problem, error.mend or _other_kind(found)) from None
     if layout.reads_words:
         module.vocabulary = vocabulary
     return module
+
+
+def _other_kind(found: Mapping[str, Tensor]) -> str:
+    """What to do about weights that are not of the kind that was named: the kinds that they are of."""
+    shapes = {tuple(value.shape) for value in found.values()}
+    fitting = [kind for kind in KINDS if _is_of(kind, found, shapes)]
+    if fitting:
+        return f"It is of the kind {' or '.join(fitting)}: name that."
+    return f"It fits none of the kinds: {', '.join(KINDS)}."
+
+
+def _is_of(kind: str, found: Mapping[str, Tensor], shapes: set[tuple]) -> bool:
+    layout = KINDS[kind]
+    own = empty(kind, words=_words(found) if layout.reads_words else None).state_dict()
+    own = {layout.official(key): value for key, value in own.items() if not key.endswith("num_batches_tracked")}
+    if not {tuple(value.shape) for value in own.values()} <= shapes:
+        return False
+    part = official_layout.fitting(found, list(own))
+    return part is not None and all(found[part[key]].shape == value.shape for key, value in own.items())
+
+
+def _words(found: Mapping[str, Tensor]) -> int | None:
+    """The rows of an embedding of words."""
+    tables = (value for key, value in found.items() if key.endswith("encoder.weight") and value.ndim == 2)
+    return next((len(table) for table in tables), None)
 
 
 def empty(kind: str, mask: str = "official", words: int | None = None) -> nn.Module:
@@ -71,23 +106,41 @@ def _check_alphabet(weights: dict[str, Tensor], name) -> None:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.pth`` file. Nothing but tensors is unpickled; anything else is refused, not run."""
-    if not path.is_file():
+    """The tensors of a ``.pth`` or ``.safetensors`` file by their keys; those of nested containers are joined by dots.
+
+    Nothing but tensors and plain containers is unpickled; anything else is refused, not run. Raises :class:`UserError`
+    that says what the file is instead.
+    """
+    if not path.exists():
         raise UserError(f"{path} does not exist", "Name the downloaded .pth file.")
+    if path.is_dir():
+        raise contents.refuse(path, ("is a folder", "Name a file."))
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        problem = f"{path} holds more than tensors, and was not opened"
-        raise UserError(problem, "Save its state_dict() alone.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        problem = f"{path} cannot be read: it is cut short or no checkpoint"
-        raise UserError(problem, "Copy or download it anew.") from error
-    sound = isinstance(weights, Mapping) and all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
-    )
-    if not sound:
+        checkpoint.check_sums(path)
+        weights = load_file(path) if contents.is_safetensors(path) else _unpickled(path)
+    except Exception as error:  # a damaged file raises whatever its misread instructions happen to raise
+        if isinstance(error, pickle.UnpicklingError) and (asked := _ASKED.search(str(error))):
+            raise _more_than_tensors(path, asked[1]) from error
+        otherwise = "cannot be read: it is cut short, damaged or no checkpoint", "Copy or download it anew."
+        raise refused(error) or contents.refuse(path, otherwise) from error
+    found = official_layout.flat(weights) if isinstance(weights, Mapping) else {}
+    if not found:
         raise UserError(f"{path} is no state dict", "Save the module's state_dict() alone.")
-    return dict(weights)
+    return found
+
+
+def _unpickled(path: Path):
+    with warnings.catch_warnings(action="ignore"):  # about the storages of old files
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _more_than_tensors(path: Path, asked: str) -> UserError:
+    """``asked`` is the name that the pickle wanted: a class of the project that saved it, or something worse."""
+    problem = f"{path} holds more than tensors, and was not opened: it asks for {asked[:80]}"
+    if asked.partition(".")[0] in _SYSTEM:
+        return UserError(f"{problem}, which no weights need", "Trust it with no other program either.")
+    mend = "Where it was made, save the module's state_dict() alone: torch.save(module.state_dict(), FILE)."
+    return UserError(problem, mend)
 
 
 def import_run(
@@ -106,7 +159,8 @@ def import_run(
     under their released names (``netD0.pth`` to ``netD2.pth``, or StackGAN's ``netD_epoch_last.pth``).
     """
     check_name("kind of checkpoint", kind, KINDS)
-    layout, file = KINDS[kind], Path(file)
+    layout, file, directory = KINDS[kind], Path(file), paths.runs_root() / kind
+    own.check_import(directory)
     if (captions or image_encoder) and not layout.reads_words:
         raise UserError(f"{kind} has no use for --captions and --image-encoder", "Leave them out.")
     if layout.part == "discriminator":
@@ -120,10 +174,11 @@ def import_run(
         state = _generator_state(kind, file, settings)
     else:
         state = _encoder_state(kind, file, captions, image_encoder)
-    directory = paths.runs_root() / kind
-    paths.write_json(directory / "config.json", settings.to_dict())
     state = {"step": 0, "finished": True, "optimizers": {}, "average": None, "asked": {}, "objective": ""} | state
-    checkpoint.save(directory / "checkpoint.pt", state | {"config": settings.to_dict()})
+    with locks.only_writer(directory):
+        own.drop_figures(directory)
+        paths.write_json(directory / "config.json", settings.to_dict())
+        checkpoint.save(directory / "checkpoint.pt", state | {"config": settings.to_dict()})
     return directory
 
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from t2i import config as configs
 from t2i import data
 from t2i.config import Config
-from t2i.errors import UserError
+from t2i.errors import UserError, unforeseen
 from t2i.training import fit
 
 LOG = "train.log"  # in the folder of a run: what its process printed
@@ -154,8 +154,13 @@ def _main(settings: str) -> int:
     threading.Thread(target=listen, daemon=True).start()
     try:
         fit(configs.from_dict(json.loads(settings)))
-    except (UserError, KeyboardInterrupt) as error:
-        print(error)
+    except KeyboardInterrupt as stop:
+        print(stop)
+        return 1
+    except Exception as error:
+        if not (known := unforeseen(error)):
+            raise
+        print(known)
         return 1
     return 0
 

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from t2i import contents
 from t2i.data.captions import Vocabulary
-from t2i.errors import UserError
+from t2i.errors import UserError, refused
 
+_ANEW = "Copy or download it anew."
 _WIDTH = 1024  # of a Char-CNN-RNN embedding
 
 
@@ -121,8 +123,11 @@ def _load(path: Path) -> Any:
         problem = f"{path} asks for {error}, which no metadata needs: it was not opened, and nothing of it was run"
         raise UserError(problem, "Trust it with no other program either, and take the official file.") from None
     except Exception as error:  # a damaged pickle raises whatever its misread instructions happen to raise
-        problem = f"{path} cannot be read: it is cut short or no pickle ({type(error).__name__})"
-        raise UserError(problem, "Copy or download it anew.") from error
+        if isinstance(error, OSError) and (found := refused(error)):
+            raise UserError(f"{path} cannot be read: {found.problem}", found.mend) from error
+        what, mend = contents.told(path, texts=False) or ("", "")  # pickles of protocol 0 look like text
+        what, mend = (f"it {what}, and no pickle", mend) if mend else ("it is cut short or no pickle", _ANEW)
+        raise UserError(f"{path} cannot be read: {what} ({type(error).__name__})", mend) from error
 
 
 _ALLOWED = {

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional as F
 
-from t2i.data.images import save_sheet, sheet
+from t2i.data.images import save_sheet, sheet, sheet_size
 
-__all__ = ["captioned", "curves", "save_sheet", "sheet", "word_maps"]
+__all__ = ["captioned", "curves", "save_sheet", "sheet", "sheet_size", "word_maps"]
 
 if TYPE_CHECKING:
     import numpy as np

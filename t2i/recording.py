@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from t2i import config as configs
+from t2i import own, paths, plots
 from t2i import parallel as trainings
-from t2i import paths, plots
 from t2i.config import Config
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.metrics.records import NAME
 from t2i.notebook import CAPTIONS
+from t2i.results import data_name
 from t2i.training import Run, fit
 
 SHEET = 8  # pictures per caption
@@ -41,6 +42,8 @@ def record(
     ``data/results/``. Raises :class:`UserError` for what could not be trained, when all the others are recorded.
     """
     wanted = [configs.load(model, dataset, profile, seed=seed) for seed in seeds for model in models]
+    for config in wanted:
+        own.check_whole((folder or paths.recorded_results()) / config.name)
     at_once = parallel != 1 or seconds < math.inf
     wrong = trainings.train(wanted, parallel, seconds) if at_once else {}
     folders = []
@@ -88,6 +91,7 @@ def follow(
     for seed in seeds:
         for model in models:
             config = configs.load(model, dataset, profile, seed=seed)
+            own.check_whole(paths.recorded_results() / config.name)
             until = range(steps // points, steps + 1, steps // points)
             files.append(_curve(config, until))
     return files
@@ -115,6 +119,6 @@ def _curve(config: Config, until: Sequence[int]) -> Path:
 
 def curves(dataset: str, profile: str, models: Sequence[str]) -> pd.DataFrame:
     """What :func:`follow` has recorded: a row for each model, seed and step, with protocol and metrics."""
-    files = [paths.recorded_results().glob(f"{name}-{Path(dataset).name}-{profile}-s*/{CURVE}") for name in models]
+    files = [paths.recorded_results().glob(f"{name}-{data_name(dataset)}-{profile}-s*/{CURVE}") for name in models]
     found = [json.loads(file.read_text(encoding="utf-8")) for every in files for file in sorted(every)]
     return pd.DataFrame({name: curve[name] for name in COMMON} | point for curve in found for point in curve["points"])

@@ -18,13 +18,11 @@ from safetensors.torch import save_file
 from t2i import config as configs
 from t2i import paths, plots
 from t2i.errors import UserError
-from t2i.metrics.evaluate import evaluate
-from t2i.metrics.records import NAME as RECORD
-from t2i.notebook import CAPTIONS
 from t2i.training.run import Run
 
 PREFIX = "released:"  # before a name, wherever the command line takes the folder of a run
 WEIGHTS = "weights.safetensors"
+RECORD = "result.json"
 LIMIT = 12  # MB that one model may take
 SHEET = 8  # pictures per caption
 NAMES = tuple(sorted(file.parent.name for file in paths.released().glob(f"*/{WEIGHTS}")))
@@ -72,6 +70,9 @@ def release(source: Run, name: str, root: Path | None = None, discriminators: bo
     :class:`UserError` for an encoder, an unfinished run, a weight beyond float16, and where even the generator does
     not fit.
     """
+    from t2i.metrics.evaluate import evaluate  # here, because drawing needs neither, and waits for both
+    from t2i.notebook import CAPTIONS
+
     if source.is_encoder:
         raise UserError(f"{source.directory} holds an encoder", "Release a GAN: its encoders come with it.")
     if not source.state["finished"]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from t2i import paths
+from t2i.config.settings import OWN
 from t2i.data import DATASETS
 from t2i.errors import UserError
 from t2i.metrics.metric import Column
@@ -22,7 +23,7 @@ from t2i.metrics.table import columns as metric_columns
 
 EMPTY = "–"
 PUBLISHED = ("fid", "is_mean", "kid_mean")  # of our figures, those whose tables papers fill too; FID's comes first
-_COLUMNS = ["origin", *(name for name in FIELDS if name != "metrics"), "measured", "protocols", "path"]
+_COLUMNS = ["origin", *(name for name in FIELDS if name != "metrics"), "measured", "protocols", "data", "path"]
 
 PUBLISHED_DATASETS = {name: entry.published for name, entry in DATASETS.items() if entry.published}
 # "damsm" is not among them: no source has a figure of DAMSM itself, which judges the others there. (TISE's R-precision
@@ -47,6 +48,13 @@ PUBLISHED_METHODS = {
     "mtwig-ks2": "MTWIG ks=2",
     "mtwig-ks3": "MTWIG ks=3",
 }
+
+
+def data_name(dataset: str) -> str:
+    """What records call a data set: its name or, of the path of a prepared folder, the folder's name with its mark."""
+    if dataset in DATASETS or dataset.startswith(OWN):
+        return dataset
+    return f"{OWN}{Path(dataset).resolve().name}"
 
 
 def implausible(record: dict) -> list[str]:
@@ -116,9 +124,10 @@ def collect(runs_root: Path | str | None = None, recorded_root: Path | str | Non
             fields = {name: found[name] for name in _COLUMNS if name in found}
             own = {"origin": origin, "measured": tuple(found["metrics"]), "path": str(path)}
             own["protocols"] = found.get("protocols", {})
+            own["data"] = found.get("data", "") if str(found["dataset"]).startswith(OWN) else ""
             rows.append({**found["metrics"], **fields, **own})
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_COLUMNS, *(name for row in rows for name in row)])))
-    same = ["origin", "model", "dataset", "profile", "seed", "image_size", "protocol"]
+    same = ["origin", "model", "dataset", "data", "profile", "seed", "image_size", "protocol"]
     return table.sort_values("date", kind="stable").drop_duplicates(same, keep="last").sort_index(ignore_index=True)
 
 
@@ -144,7 +153,7 @@ def figures(
     ours = _of(collect(runs_root, recorded_root), dataset, profile)
     ours = _by_own_protocol(ours[ours["measured"].map(lambda names: key in names).astype(bool)], key)
     rows = [
-        *_published_rows(Path(dataset).resolve().name, metric),
+        *_published_rows(data_name(dataset), metric),
         *_own_rows(ours, known.get(key, Column(key, metric))),
     ]
     return pd.DataFrame(rows, columns=["method", "column", "value", "std", "n", "text"])
@@ -165,7 +174,7 @@ def _by_own_protocol(table: pd.DataFrame, key: str) -> pd.DataFrame:
 
 def _of(table: pd.DataFrame, dataset: str, profile: str | None) -> pd.DataFrame:
     """The rows of one data set, a name or the path of a prepared folder, and of one profile or of all."""
-    right = table["dataset"] == Path(dataset).resolve().name
+    right = table["dataset"] == data_name(dataset)
     return table[right & (table["profile"].isin([profile]) | (profile is None))]
 
 
@@ -180,7 +189,7 @@ def _own_rows(table: pd.DataFrame, figure: Column) -> Iterator[tuple]:
     shape, key = f"{{:.{figure.digits}f}}", figure.key
     if table.empty:
         return
-    by = ["origin", "protocol", "profile", "image_size", "generated_count", "real_count", "model"]
+    by = ["origin", "protocol", "profile", "image_size", "generated_count", "real_count", "data", "model"]
     for (*made, model), values in table.astype({key: float}).groupby(by, dropna=False, sort=False)[key]:
         mean, std, n = values.mean(), values.std(), values.count()
         text = _text(mean, std, shape) + (f" (n = {n})" if n > 1 else "")
@@ -196,10 +205,12 @@ def _published_column(found: pd.Series) -> str:
     return f"published ({found['fid_impl']})"
 
 
-def _own_column(origin, protocol, profile, image_size, generated, real) -> str:
-    """The size of the images and the number of real ones change a FID as the protocol's name does."""
+def _own_column(origin, protocol, profile, image_size, generated, real, data) -> str:
+    """The size of the images and the number of real ones change a FID as the protocol's name does, and two folders of
+    one name may hold different pictures."""
+    data = f", data {data}" if data else ""
     counts = [f", {n:.0f} {what}" for n, what in ((generated, "generated"), (real, "real")) if not pd.isna(n)]
-    return f"{origin} {protocol} ({profile}, {image_size} px{''.join(counts)})"
+    return f"{origin} {protocol} ({profile}, {image_size} px{''.join(counts)}{data})"
 
 
 def _text(value: float | None, std: float | None, shape: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from t2i import paths
+from t2i import contents, paths
 from t2i.errors import UserError
 
 TIMEOUT = 10  # seconds without an answer; whoever has no network should not wait for a table
@@ -52,7 +52,9 @@ class WeightsFile:
         if not path.is_file():
             return "is missing"
         if self.size and path.stat().st_size != self.size:
-            return f"has {path.stat().st_size:,} bytes instead of {self.size:,}"
+            known = contents.told(path)
+            what = f"{known[0]}, and " if known else ""
+            return f"{what}has {path.stat().st_size:,} bytes instead of {self.size:,}"
         with open(path, "rb") as file:
             same = hashlib.file_digest(file, "sha256").hexdigest().startswith(self.sha256)
         return None if same else "is not the released file: its sha256 differs"

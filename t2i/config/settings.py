@@ -29,6 +29,7 @@ Block = Literal["plain", "residual", "squeeze"]
 Statistics = Literal["running", "measured"]
 
 PUBLISHED_EMBEDDINGS = "published-embeddings"  # as a ``text_encoder``: vectors of StackGAN's birds, and no encoder
+OWN = "folder-"  # before the name of a folder of one's own, where it stands for the data set
 ENLARGEMENT = 4  # StackGAN's Stage-II draws so many times as large as its Stage-I
 
 
@@ -70,8 +71,9 @@ class Config:
 
     @property
     def data_name(self) -> str:
-        """What the data set is called in names of runs and in tables: a prepared folder has its own name."""
-        return Path(self.root).name if self.dataset == "folder" and self.root else self.dataset
+        """What the data set is called in names of runs and in tables: a prepared folder has its own name, marked so
+        that one called "cub" is not taken for CUB."""
+        return f"{OWN}{Path(self.root).name}" if self.dataset == "folder" and self.root else self.dataset
 
     @property
     def name(self) -> str:

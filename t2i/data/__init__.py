@@ -71,7 +71,8 @@ def read(name: str, root: Path | None = None) -> Index:
     entry = _entry(name)
     root = Path(root or _default_root(name))
     if entry.ensure:
-        entry.ensure(root)
+        with paths.writing(root):
+            entry.ensure(root)
     if not root.is_dir():
         options = "".join(f" --{option} {value}" for option, value in entry.options.items())
         command = f"Prepare it: python -m t2i data prepare --dataset {name} --root {root}{options}"
@@ -98,12 +99,13 @@ def prepare(name: str, root: Path, **options) -> None:
     entry = _entry(name)
     for option in options.keys() - entry.options.keys():
         raise UserError(f"--dataset {name} has no use for --{option}", "Leave it out.")
-    if entry.download:
-        download.prepare(entry.download, root)
-    elif entry.make:
-        entry.make(root, **options)
-    else:
+    if not (entry.download or entry.make):
         raise UserError(f"There is nothing to download or to draw for {name}", f"Put it at {root} by hand.")
+    with paths.writing(root):
+        if entry.download:
+            download.prepare(entry.download, root)
+        else:
+            entry.make(root, **options)
 
 
 def _entry(name: str) -> DataSet:

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from t2i import paths
+from t2i import locks, paths
 from t2i.data import aviary_captions
 from t2i.data.aviary_drawing import COLOURS, draw
 from t2i.errors import UserError
@@ -250,16 +250,26 @@ def ensure(root: Path, count: int = SMALL) -> None:
     """Draw the set of ``count`` species into ``root`` unless it is there already; a folder named ``…-256`` gets 256 px
     pictures. :class:`UserError` where the other set is there."""
     root = Path(root)
-    stamp = root / "aviary.json"
-    there = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
-    if there.get("version") == VERSION:
-        if (found := there.get("species", SMALL)) != count:
-            problem = f"{root} holds the Aviary of {found} species, not of {count}"
-            raise UserError(problem, "Name another folder with --root.")
+    if _is_drawn(root, count):
         return
     large = root.name.endswith("-256")
     images = 150 if large and count == SMALL else IMAGES_PER_SPECIES
-    write(root, size=256 if large else 128, images_per_species=images, count=count)
+    with locks.turn(root.with_name(f".{root.name}.lock")):  # of several processes one draws
+        if not _is_drawn(root, count):
+            write(root, size=256 if large else 128, images_per_species=images, count=count)
+
+
+def _is_drawn(root: Path, count: int) -> bool:
+    """Whether the set of ``count`` species lies whole at ``root``; :class:`UserError` where the other one does."""
+    try:
+        there = json.loads((root / "aviary.json").read_text(encoding="utf-8"))
+        version, found = there["version"], there.get("species", SMALL)
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # not there yet, or damaged
+    if version == VERSION and found != count:
+        problem = f"{root} holds the Aviary of {found} species, not of {count}"
+        raise UserError(problem, "Name another folder with --root.")
+    return version == VERSION
 
 
 def true_attributes(root: Path) -> dict[str, Attributes]:

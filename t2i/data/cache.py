@@ -4,17 +4,16 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import PIL
-from filelock import FileLock
 from tqdm.auto import tqdm
 
-from t2i import paths
+from t2i import locks, paths
 from t2i.data import images
 from t2i.data.index import Example
 from t2i.errors import UserError
@@ -54,18 +53,36 @@ class ImageCache:
         sources = self._sources()
         shapes = self._valid_shapes(sources)
         if shapes is None:
-            with self._alone():
+            with locks.turn(self.file.with_suffix(".lock")):  # it saves work, nothing depends on it
                 shapes = self._valid_shapes(sources) or self._build(sources)
         self.shapes = shapes
         self.starts = np.cumsum([0, *(height * width * 3 for height, width in shapes)], dtype=np.int64)
+        self._sound = np.zeros(len(shapes), dtype=bool)  # the images that were looked at and are as they were written
         self._pixels = np.memmap(self.file, dtype=np.uint8, mode="r")
 
     def __len__(self) -> int:
         return len(self.shapes)
 
     def __getitem__(self, index: int) -> np.ndarray:
+        index = int(index)
         start, end = self.starts[index], self.starts[index + 1]
-        return self._pixels[start:end].reshape(*self.shapes[index], 3)
+        pixels = self._pixels[start:end]
+        if not self._sound[index]:
+            self._check(index, pixels)
+        return pixels.reshape(*self.shapes[index], 3)
+
+    def _check(self, index: int, pixels: np.ndarray) -> None:
+        """:class:`UserError` where ``pixels`` are not those that were written: a disk has changed them since."""
+        if zlib.crc32(pixels) != self._sums[index]:
+            self._header.unlink(missing_ok=True)
+            problem = f"{self.file} is damaged: the picture {self.examples[index].key} is not as it was written"
+            raise UserError(problem, "Run the command again: all of it is decoded anew.")
+        self._sound[index] = True
+
+    def verify(self) -> None:
+        """Check all images, for whoever reads the file as a whole."""
+        for index in range(len(self)):
+            self[index]
 
     @property
     def nbytes(self) -> int:
@@ -91,34 +108,12 @@ class ImageCache:
         try:
             header = json.loads(self._header.read_text(encoding="utf-8"))
             shapes = [(height, width) for height, width in header["shapes"]]
-            right = header["sources"] == sources and self.file.stat().st_size == sum(h * w * 3 for h, w in shapes)
+            self._sums = [int(number) for number in header["sums"]]
+            whole = self.file.stat().st_size == sum(height * width * 3 for height, width in shapes)
+            right = header["sources"] == sources and len(self._sums) == len(shapes) == len(self.examples) and whole
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return shapes if right else None
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Inside, no other process of this machine builds this cache. The lock saves work, nothing depends on it."""
-        lock = self.file.with_suffix(".lock")
-        with self._writing():
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(lock)
-            held.acquire()
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # Windows removes no open file
-                lock.unlink()
-            held.release()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Inside, what the disk refuses becomes a :class:`UserError`."""
-        try:
-            yield
-        except OSError as error:
-            problem = f"The image cache {self.file} cannot be written ({error.strerror or error})"
-            raise UserError(problem, _MEND) from error
 
     def _announce(self) -> None:
         """Say how large a large cache will be; :class:`UserError` where its disk has no room for it."""
@@ -137,18 +132,19 @@ class ImageCache:
 
     def _build(self, sources: str) -> list[tuple[int, int]]:
         self._announce()
-        shapes = []
+        shapes, sums = [], []
 
         def write(temporary: Path) -> None:
             with open(temporary, "wb") as file:
                 for picture in self._decoded():
                     shapes.append(picture.shape[:2])
+                    sums.append(zlib.crc32(np.ascontiguousarray(picture)))
                     file.write(picture)
             self._header.unlink(missing_ok=True)  # an old header must never meet the new pixels
 
-        with self._writing():
-            paths.write_atomically(self.file, write)
-        paths.write_json(self._header, {"sources": sources, "shapes": shapes})
+        paths.write_atomically(self.file, write)
+        paths.write_json(self._header, {"sources": sources, "shapes": shapes, "sums": sums})
+        self._sums = sums
         return shapes
 
     def _decoded(self) -> Iterator[np.ndarray]:

@@ -14,13 +14,13 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from t2i import paths
+from t2i import contents, formats
 from t2i.data.photos import as_shown
-from t2i.errors import UserError
+from t2i.errors import UserError, refused
 
 BILINEAR = F.InterpolationMode.BILINEAR
 # What Pillow raises for broken files, by format and by how they are broken.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 Box = tuple[float, float, float, float]
 
@@ -36,8 +36,20 @@ def open_rgb(path: Path, shown: bool = False) -> Image.Image:
             return as_shown(image) if shown else image.convert("RGB")
     except FileNotFoundError:
         raise UserError(f"{path} is missing", "Put the image back, or take it out of the index.") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        mend = "Scale it down: a few hundred pixels a side are all that is used."
+        raise UserError(f"{path} cannot be read as an image: it is too large ({error})", mend) from None
     except _UNREADABLE as error:
-        raise UserError(f"{path} cannot be read as an image ({error})", "Replace the file by a whole copy.") from None
+        raise _unreadable(Path(path), error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    """What the file is instead of a picture, or that it is damaged."""
+    if isinstance(error, OSError) and (found := refused(error)):
+        return found
+    what, mend = contents.told(path, pictures=False) or ("", "")
+    instead = f"it {what}" if mend else str(error)
+    return UserError(f"{path} cannot be read as an image ({instead})", mend or "Replace the file by a whole copy.")
 
 
 def bird_box(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
@@ -142,8 +154,8 @@ def from_uint8(images: Tensor) -> Tensor:
 def sheet(images: Tensor, columns: int, gap: int = 2) -> Image.Image:
     """uint8 images (N, 3, s, s) in rows of ``columns`` on white; the last row may be short."""
     count, _, height, width = images.shape
-    rows = -(-count // columns)
-    canvas = torch.full((3, rows * (height + gap) - gap, columns * (width + gap) - gap), 255, dtype=torch.uint8)
+    across, down = sheet_size(count, columns, width, gap)
+    canvas = torch.full((3, down, across), 255, dtype=torch.uint8)
     for k, image in enumerate(images):
         top, left = k // columns * (height + gap), k % columns * (width + gap)
         canvas[:, top : top + height, left : left + width] = image
@@ -151,6 +163,10 @@ def sheet(images: Tensor, columns: int, gap: int = 2) -> Image.Image:
 
 
 def save_sheet(images: Tensor, columns: int, file: Path) -> None:
-    """Write :func:`sheet` as a PNG, whole or not at all."""
-    picture = sheet(images, columns)
-    paths.write_atomically(file, lambda temporary: picture.save(temporary, format="png"))
+    """Write :func:`sheet` in the format of the file's suffix, whole or not at all."""
+    formats.save(sheet(images, columns), file)
+
+
+def sheet_size(count: int, columns: int, side: int, gap: int = 2) -> tuple[int, int]:
+    """Width and height in pixels of the :func:`sheet` of ``count`` pictures of ``side`` px."""
+    return columns * (side + gap) - gap, -(-count // columns) * (side + gap) - gap

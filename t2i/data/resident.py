@@ -39,6 +39,7 @@ class ResidentImages:
     """
 
     def __init__(self, images: ImageCache, sizes: tuple[int, ...], device: torch.device):
+        images.verify()
         self.sizes, self.device = sizes, device
         self._starts = images.starts // 3
         self._heights, self._widths = np.array(images.shapes, dtype=np.int64).T

@@ -16,6 +16,7 @@ from t2i.errors import UserError
 from t2i.metrics import conditioning, protocols, r_precision, records, table
 from t2i.metrics.metric import Metric
 from t2i.metrics.protocols import Protocol
+from t2i.training import obtain
 from t2i.training.run import Run
 
 
@@ -61,6 +62,7 @@ def evaluate(
         train_seconds=run.state.get("seconds"),
         eval_seconds=round(time.perf_counter() - started, 1),
         extra=evaluation.notes | left_out,
+        data=run.state.get("data", ""),
     )
     if write:
         record = records.merged(earlier, record)
@@ -98,8 +100,14 @@ class Evaluation:
     @cached_property
     def unseen(self) -> ImageTextDataset:
         """The unseen split, as the run's config prepares images."""
-        index = data.load(self.run.config)
+        config, root = self.run.config, data.root(self.run.config)
+        if config.root and not root.is_dir():
+            problem = f"There is no folder {root}, where {config.name} found its data"
+            raise UserError(problem, "Say where they lie now, with --root.")
+        index = data.load(config)
         index = index.with_words() if self.run.reads_words else index
+        if not self.run.is_released:  # whose birds were drawn, and packed into files, on another machine
+            obtain.check_digest(self.run.state, index.digest(), config, self.run.directory)
         return ImageTextDataset.from_config(self.run.config, index, "test")
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from t2i import paths
 from t2i.config import Config
-from t2i.errors import UserError
+from t2i.errors import UserError, refused
 from t2i.metrics.protocols import PROTOCOLS, Protocol
 from t2i.provenance import commit, hardware
 
@@ -45,6 +45,7 @@ def make(
     train_seconds: float | None = None,
     eval_seconds: float | None = None,
     extra: dict | None = None,
+    data: str = "",
 ) -> dict:
     """What there is to know about one evaluation, ready for :func:`write`.
 
@@ -52,7 +53,7 @@ def make(
     ``generated_count`` and ``real_count`` become fields of the record. ``protocol`` is how pictures were compared, or a
     name outside the registry, such as "zero-shot"; ``protocols`` names that of each metric. The run was trained for
     ``steps`` steps in ``train_seconds`` (None: not known); the evaluation itself took ``eval_seconds``. ``extra`` is
-    anything else that JSON can hold.
+    anything else that JSON can hold, ``data`` the digest of the data set.
     """
     settings = protocol if isinstance(protocol, Protocol) else PROTOCOLS.get(protocol)
     numbers = {name: _number(value) for name, value in metrics.items()}
@@ -60,6 +61,7 @@ def make(
     return {
         "model": config.model,
         "dataset": config.data_name,
+        "data": data,
         "profile": config.profile,
         "seed": config.seed,
         "image_size": config.image_size,
@@ -86,6 +88,21 @@ def write(directory: Path | str, record: dict, name: str = NAME) -> Path:
     return path
 
 
+def check_copy(path: Path) -> None:
+    """:class:`UserError` unless a record can be written to ``path`` and nothing is lost: its suffix must not promise
+    another format, and what is there must be a record."""
+    if path.suffix.lower() not in ("", ".json"):
+        raise UserError(f"{path} ends in {path.suffix}, and a record is JSON", "Name a file that ends in .json.")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder", "Name a file.")
+    if path.is_file():
+        try:
+            read(path)
+        except UserError as error:
+            problem = f"{path} is there, and holds no record of an evaluation"
+            raise UserError(problem, "Name another file, or move that one away.") from error
+
+
 def read(path: Path | str) -> dict:
     """The record at ``path``; raises :class:`UserError` where it is missing, broken, or no record."""
     path = Path(path)
@@ -94,7 +111,9 @@ def read(path: Path | str) -> dict:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist", f"Make it with python -m t2i evaluate --run {path.parent}") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise refused(error) or error from None
+    except ValueError as error:
         raise UserError(f"{path} cannot be read as JSON ({error})", mend) from error
     wrong = [name for name, kind in FIELDS.items() if not isinstance(value, dict) or not _is(value, name, kind)]
     wrong += [f"metrics.{n}" for n, v in (value["metrics"].items() if not wrong else ()) if not _is_figure(v)]

@@ -25,7 +25,7 @@ class Encoders:
 
     ``config`` is the setting they were trained with, ``text_weights`` and ``image_weights`` their state dicts (empty
     where a release came without), ``extras`` what they also need (a vocabulary), ``file`` the checkpoint that errors
-    name.
+    name, ``data`` the digest of what they learned from, where that is known.
     """
 
     config: Config
@@ -33,17 +33,19 @@ class Encoders:
     image_weights: dict
     extras: dict = field(default_factory=dict)
     file: Path = Path("checkpoint.pt")
+    data: str = ""
 
     @classmethod
     def from_kept(cls, kept: dict, file: Path) -> "Encoders":
         """What :meth:`kept` gave."""
-        return cls(configs.from_dict(kept["config"]), kept["weights"], kept["image"], kept["extras"], file)
+        config, weights = configs.from_dict(kept["config"]), (kept["weights"], kept["image"])
+        return cls(config, *weights, kept["extras"], file, kept.get("data", ""))
 
     def kept(self) -> dict:
         """The encoders as the checkpoint of a GAN keeps them, so that its folder can be used alone."""
         config = self.config.to_dict()
         weights = {"weights": self.text_weights, "image": self.image_weights}
-        return {"config": config, **weights, "extras": self.extras}
+        return {"config": config, **weights, "extras": self.extras, "data": self.data}
 
     @property
     def reads_words(self) -> bool:

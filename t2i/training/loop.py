@@ -1,6 +1,7 @@
 """The one training loop of the course: ``fit(config)`` trains any model, continues a run that was stopped, or loads a
 finished one."""
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from t2i import checkpoint, device, paths
+from t2i import checkpoint, device, locks, own, paths
 from t2i.config import Config
 from t2i.data.dataset import prefetch
 from t2i.errors import UserError
@@ -42,17 +43,39 @@ def fit(
     number; the last good checkpoint then stays.
     """
     directory = Path(directory).expanduser().resolve() if directory else config.directory
+    if resume and (finished := _finished(config, directory, objective)):
+        return finished
+    if int(os.environ.get("RANK", 0)):  # the first process writes, for all that train together
+        return _train(config, directory, given or {}, objective, resume)
+    own.check_run(directory)
+    with locks.only_writer(directory):
+        return _train(config, directory, given or {}, objective, resume)
+
+
+def _finished(config: Config, directory: Path, objective: Objective | None) -> Run | None:
+    """The run in ``directory`` if it is whole: that takes no lock, and a disk that is read-only will do."""
+    if not (saved := obtain.saved_state(directory, optimizers=False)):
+        return None
+    config = obtain.continued(config, saved, directory)
+    obtain.check_losses(saved, config, objective, directory)
+    if not obtain.is_complete(saved, config):
+        return None
+    obtain.check_data(saved, config, directory)
+    return Run(obtain.as_long(config, saved), saved, directory)
+
+
+def _train(config: Config, directory: Path, given: dict[str, Run], objective: Objective | None, resume: bool) -> Run:
     saved = obtain.saved_state(directory) if resume else None
     if saved:
         config = obtain.continued(config, saved, directory)
-        obtain.check_losses(saved, config, objective, directory)
-        if obtain.is_complete(saved, config):
-            return Run(obtain.as_long(config, saved), saved, directory)
         basis, asked = obtain.kept(Run(config, saved, directory)), saved["asked"]
     else:
-        basis = obtain.basis(config, given or {}, train=fit)
-        config, asked = obtain.begun(config, basis, RECIPES[type(config)], given or {})
-    return Training(prepare(config, basis, objective), directory, saved, asked).run()
+        basis = obtain.basis(config, given, train=fit)
+        config, asked = obtain.begun(config, basis, RECIPES[type(config)], given)
+    recipe = prepare(config, basis, objective)
+    if not saved and recipe.fabric.is_global_zero:
+        obtain.say_what_is_new(recipe)
+    return Training(recipe, directory, saved, asked).run()
 
 
 class Training:
@@ -100,17 +123,14 @@ class Training:
             self.average.write_back(network)
 
     def _open_folder(self) -> None:
-        if self.start == 0:  # figures of a run that this one replaces
-            for old in (*self.directory.glob("result*.json"), self.directory / "curve.json"):
-                old.unlink(missing_ok=True)
+        if self.start == 0:
+            own.drop_figures(self.directory)
         paths.write_json(self.directory / "config.json", self.config.to_dict())
 
     def _restore(self, saved: checkpoint.State) -> None:
         """Put a checkpoint's state into the freshly built networks."""
         recipe, file = self.recipe, self.directory / "checkpoint.pt"
-        if self.data != saved["data"]:
-            problem = f"{self.directory} holds a run on other data ({saved['data']} there and {self.data} here)"
-            raise UserError(problem, "Give it what it began with, or replace the run with --no-resume.")
+        obtain.check_digest(saved, self.data, self.config, self.directory)
         for name, network in recipe.networks.items():
             checkpoint.load_weights(network, saved["networks"][name], file, f"the {name}")
         for name, optimizer in recipe.optimizers.items():

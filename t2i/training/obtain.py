@@ -13,6 +13,7 @@ from t2i.errors import UserError
 from t2i.training.encoders import PublishedEncoders
 from t2i.training.objectives import OBJECTIVES, Objective
 from t2i.training.recipe import Basis, Recipe
+from t2i.training.recipes import RECIPES
 from t2i.training.run import Run
 
 # A run may be continued with other values of these; anything else would make it another run.
@@ -33,10 +34,10 @@ def begun(config: Config, basis: Basis, recipe: type[Recipe], given: dict[str, R
     return decided, {name: before[name] for name in before if before[name] != after[name]}
 
 
-def saved_state(directory: Path) -> checkpoint.State | None:
+def saved_state(directory: Path, optimizers: bool = True) -> checkpoint.State | None:
     """The checkpoint of an earlier part of a run, or None where there is none."""
     file = directory / "checkpoint.pt"
-    return checkpoint.read(file) if file.exists() else None
+    return checkpoint.read(file, optimizers) if file.exists() else None
 
 
 def continued(config: Config, saved: checkpoint.State, directory: Path) -> Config:
@@ -65,6 +66,36 @@ def check_losses(saved: checkpoint.State, config: Config, objective: Objective |
     if saved["objective"] not in ("", called):  # a released generator does not say
         problem = f"{directory} holds a run with other losses ({saved['objective']} there and {called} here)"
         raise UserError(problem, "Give it the objective it began with, or another --directory.")
+
+
+def check_data(saved: checkpoint.State, config: Config, directory: Path) -> None:
+    """:class:`UserError` where the data of a finished run have changed since; where they are gone, nothing is said."""
+    if saved.get("data") and data.root(config).is_dir():
+        check_digest(saved, RECIPES[type(config)].read(config).digest(), config, directory)
+
+
+def check_digest(saved: checkpoint.State, found: str, config: Config, directory: Path) -> None:
+    """:class:`UserError` where the run in ``directory`` began with other data than ``found`` is the digest of."""
+    if saved.get("data", found) != found:
+        problem = f"{directory} holds a run on other data ({saved['data']} there and {found} here)"
+        place = config.root if config.dataset == "folder" else config.dataset
+        again = f"python -m t2i train {config.model} --dataset {place} --profile {config.profile} --seed {config.seed}"
+        raise UserError(problem, f"Give it what it began with, or replace the run: {again} --no-resume")
+
+
+def say_what_is_new(recipe: Recipe) -> None:
+    """Say where an encoder that learned from other data reads captions that it may not understand."""
+    encoders = recipe.basis.encoders
+    if not encoders or encoders.data in ("", recipe.index.digest()):
+        return
+    note = f"note: {recipe.config.name} reads with an encoder that learned from other data ({encoders.data})"
+    if encoders.reads_words:
+        captions = (caption for example in recipe.index.examples for caption in example.captions)
+        known = encoders.text.require_vocabulary()
+        if not (lost := sorted({word for caption in captions for word in known.unknown(caption)})):
+            return
+        note += f"; {len(lost)} words that its vocabulary lacks are passed over: {', '.join(lost[:8])}"
+    tqdm.write(note)
 
 
 def is_complete(saved: checkpoint.State, config: Config) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from t2i.config import Config
 from t2i.data.captions import lost
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
-from t2i.errors import UserError
+from t2i.errors import UserError, refused
 from t2i.models.generator import Generated
 from t2i.text.characters import LENGTH, listed, unread
 from t2i.text.encode import encode
@@ -52,10 +53,21 @@ class Run:
             raise UserError(problem, "Train a model first: python -m t2i train --help")
         try:
             config = configs.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise refused(error) or error from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"{file} holds no settings of a run ({error})"
             raise UserError(problem, "Start the run again with --no-resume.") from error
         return cls(config, checkpoint.read(directory / "checkpoint.pt", optimizers=False), directory)
+
+    def at(self, root: Path | None) -> "Run":
+        """This run, with its data at ``root``; itself where that is None."""
+        if root is None:
+            return self
+        place = str(Path(root).expanduser().resolve())
+        moved = Run(replace(self.config, root=place), self.state, self.directory)
+        moved.is_released = self.is_released
+        return moved
 
     @property
     def device(self) -> str:
@@ -75,7 +87,7 @@ class Run:
                 return PublishedEncoders(data.load(self.config))
             return Encoders.from_kept(kept, self._file)
         weights = (self.state["networks"][name] for name in ("encoder", "image"))
-        return Encoders(self.config, *weights, self.state["extras"], self._file)
+        return Encoders(self.config, *weights, self.state["extras"], self._file, self.state.get("data", ""))
 
     @property
     def encoder(self) -> nn.Module:

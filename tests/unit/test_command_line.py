@@ -102,7 +102,7 @@ def test_an_own_folder_is_prepared_checked_and_trained_on(tmp_path, draw_picture
     assert main([str(a) for a in [*prepare, "--root", tmp_path / "boats"]]) == 0
     assert "12 images" in capsys.readouterr().out
     assert main(["train", "--model", "gan-cls", "--dataset", str(tmp_path / "boats"), *SMALL]) == 0
-    assert (tmp_path / "runs" / "gan-cls-boats-smoke-s0" / "checkpoint.pt").exists()
+    assert (tmp_path / "runs" / "gan-cls-folder-boats-smoke-s0" / "checkpoint.pt").exists()
 
 
 def test_blank_captions_are_refused_and_long_ones_are_cut(run, refused, tmp_path, capsys):

@@ -422,7 +422,7 @@ def test_a_folder_gives_its_name_to_the_run(tmp_path):
     (tmp_path / "boats").mkdir()
     config = configs.load("gan-cls", str(tmp_path / "boats"), "smoke")
     assert config.dataset == "folder" and config.root == str(tmp_path / "boats")
-    assert config.name == "gan-cls-boats-smoke-s0"
+    assert config.name == "gan-cls-folder-boats-smoke-s0"
 
 
 def test_a_folder_that_is_called_like_a_data_set_is_meant_only_if_it_was_prepared(tmp_path, monkeypatch):
@@ -432,7 +432,8 @@ def test_a_folder_that_is_called_like_a_data_set_is_meant_only_if_it_was_prepare
         assert configs.load("gan-cls", name, "smoke").root is None
         (tmp_path / name / "dataset.json").write_text("{}")
         config = configs.load("gan-cls", name, "smoke")
-        assert config.root == (str(tmp_path / name) if folder else None) and config.data_name == name
+        assert config.root == (str(tmp_path / name) if folder else None)
+        assert config.data_name == (f"folder-{name}" if folder else name)
 
 
 def test_where_a_run_was_made_is_no_part_of_its_fingerprint(tmp_path):

@@ -15,10 +15,11 @@ PACKAGE = paths.checkout() / "t2i"
 ORDER = (
     {"errors"},
     {"paths"},
+    {"contents", "formats", "locks", "own"},
     {"config", "device", "checkpoint", "log", "provenance", "weights"},
     {"text"},
     {"data"},
-    {"aviarynet", "losses", "pickles", "official_names"},
+    {"aviarynet", "losses", "pickles", "official_layout", "official_names"},
     {"models", "galleries"},
     {"training", "official_kinds"},
     {"metrics"},

@@ -279,9 +279,18 @@ def test_every_cut_is_noticed(write, protocol):
     assert pickles.class_info(write(whole)) == [1, 2]
 
 
-@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>", b"version https://git-lfs", b"PK\x03\x04", bytes(64)])
-def test_what_is_no_pickle_or_not_there(write, tmp_path, content):
-    assert "no pickle" in refusal(pickles.captions, write(content)).problem
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"<!DOCTYPE html><html>", "it is a web page, not the file"),
+        (b"version https://git-lfs", "it is a Git LFS pointer"),
+        (b"PK\x03\x04", "it is cut short or no pickle"),
+        (bytes(64), "it is cut short or no pickle"),
+    ],
+)
+def test_what_is_no_pickle_or_not_there(write, tmp_path, content, what):
+    said = refusal(pickles.captions, write(content)).problem
+    assert "no pickle" in said and what in said
     assert "cannot be read" in refusal(pickles.captions, tmp_path).problem
     assert "does not exist" in refusal(pickles.captions, tmp_path / "captions.pickle").problem
 

@@ -57,7 +57,7 @@ def test_a_folder_is_recorded_by_its_name(roots):
     (roots / "my-cats").mkdir()
     settings = config.load("gan-cls", str(roots / "my-cats"), "cpu")
     found = records.make(settings, {"fid": 3.0}, "fid2k-aviarynet1")
-    assert found["dataset"] == "my-cats"
+    assert found["dataset"] == "folder-my-cats"
     records.write(paths.runs_root() / "a", found)
     assert len(results.comparison(str(roots / "my-cats"))) == 1
 

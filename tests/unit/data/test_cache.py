@@ -151,13 +151,13 @@ def test_a_missing_picture_is_named(little_cub):
 
 
 def test_a_full_disk_is_said_and_leaves_nothing_behind(little_cub, monkeypatch):
-    def full(path, write):
+    def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(paths, "write_atomically", full)
-    with pytest.raises(UserError, match=r"cannot be written .No space left") as caught:
+    monkeypatch.setattr(paths.os, "fsync", full)
+    with pytest.raises(UserError, match=r"\.uint8 cannot be written: its disk is full") as caught:
         _cache(little_cub)
-    assert "T2I_DATA" in caught.value.mend
+    assert "T2I_DATA" in caught.value.mend and not list(paths.cache_root().iterdir())
 
 
 def test_of_several_builders_at_once_one_decodes_and_the_others_wait(little_cub, decoded):

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -48,10 +49,24 @@ def test_a_finished_run_is_loaded_and_not_trained_again(finished, tiny, monkeypa
     assert differing(ended(run), ended(fit(tiny()))) == []
 
 
-def test_a_finished_run_of_epochs_is_loaded_without_its_data(tiny, monkeypatch):
-    fit(tiny(steps=0, epochs=1))
+def test_a_finished_run_of_epochs_is_loaded_without_its_data(tiny, little_aviary, tmp_path, monkeypatch):
+    config = tiny(steps=0, epochs=1, root=str(shutil.copytree(little_aviary, tmp_path / "birds")))
+    fit(config)
+    shutil.rmtree(config.root)
     monkeypatch.setattr(data, "read", lambda *_: pytest.fail("read the data"))
-    assert fit(tiny(steps=0, epochs=1)).state["finished"]
+    assert fit(config).state["finished"]
+
+
+def test_a_finished_run_is_not_taken_for_one_of_changed_data(tiny, little_aviary, tmp_path):
+    config = tiny(steps=1, root=str(shutil.copytree(little_aviary, tmp_path / "birds")))
+    fit(config)
+    caption = sorted((tmp_path / "birds" / "text").rglob("*.txt"))[0]
+    caption.write_text(caption.read_text().replace("bird", "boat"))
+    with pytest.raises(UserError, match=r"holds a run on other data \(.* there and .* here\).*gan-cls .*--no-resume"):
+        fit(config)
+    moved = tmp_path / "moved"
+    shutil.copytree(little_aviary, moved)
+    assert fit(tiny(steps=1, root=str(moved))).state["finished"]
 
 
 def test_a_stopped_run_is_not_cut_short(finished, tiny):
