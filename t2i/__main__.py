@@ -190,7 +190,9 @@ def follow(
 
 
 @app.command
-def release(run: Annotated[Path, tyro.conf.Positional], name: str, out: Path | None = None) -> None:
+def release(
+    run: Annotated[Path, tyro.conf.Positional], name: Annotated[str, tyro.conf.Positional], out: Path | None = None
+) -> None:
     """Make a released model of a trained GAN: float16 weights, figures, a sheet, a card.
 
     Args:

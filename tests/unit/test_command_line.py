@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from t2i import checkpoint, options
+from t2i import checkpoint, options, paths, released
 from t2i import config as configs
 from t2i.__main__ import main
 
@@ -280,3 +280,18 @@ def test_damaged_settings_are_said(run, refused):
     for broken in ("{}", "[]"):
         (run.directory / "config.json").write_text(broken)
         assert "config.json holds no settings of a run" in refused("evaluate", "--run", run.directory)
+
+
+def test_a_run_is_released_and_drawn_by_name(little_aviary, finished, tiny_stages, tmp_path, monkeypatch, capsys):
+    run = finished(tiny_stages())
+    assert main(["release", str(run.directory), "tiny", "--out", str(tmp_path / "released")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "released" / "tiny")
+    monkeypatch.setattr(paths, "released", lambda: tmp_path / "released")
+    monkeypatch.setattr(released, "NAMES", ("tiny",))
+    sheet = tmp_path / "sheet.png"
+    assert main(["sample", "--run", "released:tiny", "a red bird", "--count", "2", "--out", str(sheet)]) == 0
+    assert sheet.exists()
+    monkeypatch.setenv("T2I_DATA", str(little_aviary.parent))
+    assert main(["evaluate", "--run", "released:tiny", "--metric", "diversity"]) == 0
+    assert main(["sample", "--run", "released:large", "a red bird", "--out", str(sheet)]) == 1
+    assert "no released model called 'large'. Choose one of those" in capsys.readouterr().err
