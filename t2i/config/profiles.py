@@ -75,7 +75,7 @@ _FAMILIES: dict[str, dict[str, dict]] = {
             image_features="aviarynet1", views=1,
         ),
         "damsm": dict(
-            precision="auto", image_size=32, batch_size=32, steps=4000, learning_rate=5e-4, trunk="small", trials=3000,
+            precision="auto", image_size=32, batch_size=32, steps=2500, learning_rate=5e-4, trunk="small", trials=3000,
             log_every=50, sample_every=500, checkpoint_every=500,
         ),
         "gan-cls": _NIGHT | dict(
