@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 from t2i import config, data, locks, paths
 from t2i.errors import UserError, check_name
 
-CELL_SECONDS = {"smoke": 300, "cpu": 3600, "gpu": 4 * 3600, "paper": None}  # the longest that one cell may take
+# The longest that one cell may take.
+CELL_SECONDS = {"smoke": 300, "cpu": 3600, "night": 24 * 3600, "gpu": 4 * 3600, "paper": None}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

@@ -61,7 +61,7 @@ def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Fig
     rows, columns = len(captions), len(images) // len(captions)
     with _figure(rows, columns, columns * side + 3.2, rows * side) as (figure, axes):
         for k, axis in enumerate(axes.flat):
-            axis.imshow(images[k].permute(1, 2, 0), interpolation="nearest")
+            axis.imshow(images[k].permute(1, 2, 0).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         for axis, caption in zip(axes[:, 0], captions, strict=True):

@@ -42,6 +42,12 @@ def run(where: str | Path) -> Run:
     return load(where.removeprefix(PREFIX)) if where.startswith(PREFIX) else Run.load(where)
 
 
+def beside(run: Run, name: str) -> Run:
+    """The released model ``name``, trained for longer, to look at in place of ``run``; ``run`` itself where the model
+    does not come with this checkout, or draws from other data than the drawn birds that ``run`` draws."""
+    return load(name) if name in NAMES and run.config.data_name in ("aviary", "aviary-200") else run
+
+
 def read(folder: Path) -> Run:
     """The released model in ``folder``, in float32; :class:`UserError` where its files are damaged."""
     file = folder / WEIGHTS
@@ -95,7 +101,8 @@ def release(source: Run, name: str, root: Path | None = None, discriminators: bo
     paths.write_json(folder / "config.json", made.config.to_dict())
     log = source.directory / "stats.jsonl"
     paths.write_atomically(folder / log.name, lambda temporary: shutil.copyfile(log, temporary))
-    plots.save_sheet(made.sample(list(CAPTIONS), SHEET), SHEET, folder / "sheet.png")
+    sheet = plots.captioned(made.sample(list(CAPTIONS), SHEET), CAPTIONS)
+    paths.write_atomically(folder / "sheet.png", lambda temporary: sheet.savefig(temporary, format="png", dpi=100))
     card = _card(name, made, record)
     paths.write_atomically(folder / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
     return folder
