@@ -1,7 +1,7 @@
 """What the cells save in MSMT-GAN's region attention: ``python benchmarks/spatial_memory.py``. Prints ratios.
 
-The plain way repeats each slot's key and value for every pixel of its cell and convolves the whole picture three times
-for the queries. Multiplications and the bytes that autograd holds are counted at the paper's size on the meta device;
+The plain way encodes every slot, repeats its key and value for every pixel of its cell and convolves the whole picture
+three times for the queries. Multiplications and the bytes that autograd holds are counted at the paper's size on the meta device;
 the time, which depends on the machine, is taken on a small batch.
 """
 
@@ -40,8 +40,10 @@ def head(memory: SpatialMemory, side: int, fast: bool, batch: int):
     words = torch.randn(batch, TEXT, WORDS, device=device)
 
     def forward() -> Tensor:
-        slots = memory.write(F.avg_pool2d(features, side // GRID), words)
-        return memory(features, slots, None)[0] if fast else plain(memory, features, slots)
+        cells = F.avg_pool2d(features, side // GRID)
+        if fast:
+            return memory.read(features, memory.remember(cells, words), None)[0]
+        return plain(memory, features, memory.write(cells, words))
 
     return (lambda: forward().sum().backward()), forward
 

@@ -125,6 +125,27 @@ def test_slots_are_their_equations():
     slow.assert_same_gradients([found], [wanted], [cells, words, *(p for part in parts for p in part.parameters())])
 
 
+def test_keys_and_values_need_no_slots():
+    memory, (cells, words) = a_memory(), given(pixels=1)
+    found, wanted = memory.remember(cells, words), memory.encode(memory.write(cells, words))
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+    learned = [p for name, p in memory.named_parameters() if not name.startswith("ask")]
+    slow.assert_same_gradients([found], [wanted], [cells, words, *learned])
+    memory.fast = False
+    torch.testing.assert_close(memory.remember(cells, words), wanted, rtol=0, atol=0)
+
+
+def test_without_slots_a_sixth_of_the_multiplications_is_left_at_the_papers_size():
+    flops = {}
+    with torch.device("meta"):
+        memory, cells, words = SpatialMemory(48, 256), torch.empty(1, 48, 8, 8), torch.empty(1, 256, 18)
+    for memory.fast in (True, False):
+        with FlopCounterMode(display=False) as counter:
+            memory.remember(cells, words)
+        flops[memory.fast] = counter.get_total_flops()
+    assert flops[True] < flops[False] / 6
+
+
 @pytest.mark.parametrize("pixels", [1, 2, 4])
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_query_has_three_parts(pixels, fast):
