@@ -1,8 +1,8 @@
 """What the cells save in MSMT-GAN's region attention: ``python benchmarks/spatial_memory.py``. Prints ratios.
 
 The plain way encodes every slot, repeats its key and value for every pixel of its cell and convolves the whole picture
-three times for the queries. Multiplications and the bytes that autograd holds are counted at the paper's size on the meta device;
-the time, which depends on the machine, is taken on a small batch.
+three times for the queries. Multiplications and the bytes that autograd holds are counted at the paper's size on the
+meta device; the time, which depends on the machine, is taken on a small batch.
 """
 
 import time
