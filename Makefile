@@ -36,7 +36,7 @@ tour: $(ready) ## lesson 00 only: a first picture
 # compares the lessons' checked cells as nbval does. FAST leaves out both, the values of the official code, and what is
 # marked slow. Each test that is large allocates and frees the same hundreds of megabytes again and again: glibc is told
 # to keep them, which saves it from clearing every page anew.
-all := --nbval-lax --nbval-current-env --nbval-cell-timeout 180 --nbval-sanitize-with notebooks/sanitize.cfg \
+all := --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --nbval-sanitize-with notebooks/sanitize.cfg \
 	notebooks/solutions tests/notebooks tests/parity tests/unit tests/faults
 fast := -m "not slow" tests/notebooks tests/unit tests/faults
 

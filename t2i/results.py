@@ -51,8 +51,9 @@ PUBLISHED_METHODS = {
 
 
 def data_name(dataset: str) -> str:
-    """What records call a data set: its name or, of the path of a prepared folder, the folder's name with its mark."""
-    if dataset in DATASETS or dataset.startswith(OWN):
+    """What records call a data set: its name, the papers' or the course's, or, of the path of a prepared folder, the
+    folder's name with its mark."""
+    if dataset in DATASETS or dataset in PUBLISHED_DATASETS.values() or dataset.startswith(OWN):
         return dataset
     return f"{OWN}{Path(dataset).resolve().name}"
 

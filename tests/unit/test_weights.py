@@ -48,7 +48,9 @@ def test_wrong_weights_are_refused(offline):
     offline.mkdir(parents=True)
     path = offline / weights.INCEPTION_TF.name
     path.write_bytes(b"half a file")
-    with pytest.raises(UserError, match=r"6726825d\.pth has 11 bytes instead of 95,628,359"):
+    with pytest.raises(
+        UserError, match=r"6726825d\.pth is a text that begins 'half a file', and has 11 bytes instead of 95,628,359"
+    ):
         weights.inception_weights()
     with pytest.raises(UserError, match="not the released file"):
         (offline / "other.pth").write_bytes(b"other")
