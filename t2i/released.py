@@ -137,15 +137,16 @@ def _apart(value, path: tuple[str, ...], tensors: dict[str, torch.Tensor]):
 
 def _card(name: str, made: Run, record: dict) -> str:
     config, metrics = made.config, record["metrics"]
-    parts = [column for column in ("body", "belly", "wing", "crown", "bill", "pose") if f"seen_{column}" in metrics]
-    figures = ", ".join(f"{part} {metrics[f'seen_{part}']:.2f}" for part in parts)
+    parts = [part for part in ("body", "belly", "wing", "crown", "bill", "pose") if f"{part}_accuracy" in metrics]
+    figures = ", ".join(f"{part} {metrics[f'{part}_accuracy']:.2f}" for part in parts)
     lines = [
         f"# {name}",
         "",
         f"{config.model} at {config.image_size} px, trained on {config.data_name} under the profile {config.profile}"
         f" with seed {config.seed}: {record['steps']:,} steps of {config.batch_size} pictures,"
         f" {record['train_seconds'] / 3600:.1f} hours on {record['hardware']['device']}"
-        f" ({record['hardware']['threads']} thread(s)), by commit {record['commit'][:12]}.",
+        f" ({record['hardware']['threads']} thread{'s' * (record['hardware']['threads'] > 1)}); released at commit"
+        f" {record['commit'][:12]}.",
         "",
         f"Measured on {record['real_count']:,} pictures of species that it never saw: FID"
         f" {metrics.get('fid', math.nan):.1f} ({record['protocol']}).",
