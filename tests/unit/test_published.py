@@ -10,6 +10,7 @@ from t2i.errors import UserError
 def only_published(tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(paths, "recorded_results", lambda: tmp_path / "recorded")
+    monkeypatch.setattr(paths, "released", lambda: tmp_path / "released")
 
 
 RECORDS = results.facts()["records"]

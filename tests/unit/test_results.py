@@ -20,6 +20,7 @@ def roots(tmp_path, monkeypatch):
     """Runs and recorded results in a fresh folder, so that nothing of this machine enters a table."""
     monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(paths, "recorded_results", lambda: tmp_path / "recorded")
+    monkeypatch.setattr(paths, "released", lambda: tmp_path / "released")
     return tmp_path
 
 
