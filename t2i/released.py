@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from t2i import config as configs
-from t2i import paths, plots
+from t2i import own, paths, plots
 from t2i.errors import UserError
 from t2i.training.run import Run
 
@@ -42,12 +42,6 @@ def run(where: str | Path) -> Run:
     return load(where.removeprefix(PREFIX)) if where.startswith(PREFIX) else Run.load(where)
 
 
-def beside(run: Run, name: str) -> Run:
-    """The released model ``name``, trained for longer, to look at in place of ``run``; ``run`` itself where the model
-    does not come with this checkout, or draws from other data than the drawn birds that ``run`` draws."""
-    return load(name) if name in NAMES and run.config.data_name in ("aviary", "aviary-200") else run
-
-
 def read(folder: Path) -> Run:
     """The released model in ``folder``, in float32; :class:`UserError` where its files are damaged."""
     file = folder / WEIGHTS
@@ -68,13 +62,13 @@ def read(folder: Path) -> Run:
     return found
 
 
-def release(source: Run, name: str, root: Path | None = None, discriminators: bool = True) -> Path:
+def release(source: Run, name: str, root: Path | None = None) -> Path:
     """Make a released model of a trained GAN and return its folder, ``name`` in ``root`` (default: data/released).
 
     What a generator needs to draw and to be measured is kept, not what training needs to go on; its discriminators are
     left out where they do not fit into 12 MB. The figures in its record are those of the float16 weights. Raises
-    :class:`UserError` for an encoder, an unfinished run, a weight beyond float16, and where even the generator does
-    not fit.
+    :class:`UserError` for an encoder, an unfinished run, a weight beyond float16, where even the generator does not
+    fit, and where the folder holds anything but an earlier release.
     """
     from t2i.metrics.evaluate import evaluate  # here, because drawing needs neither, and waits for both
     from t2i.notebook import CAPTIONS
@@ -85,16 +79,16 @@ def release(source: Run, name: str, root: Path | None = None, discriminators: bo
         problem = f"{source.directory} stopped at step {source.state['step']:,}, before its end"
         raise UserError(problem, "Let it finish: the same train command goes on from there.")
     folder = (root or paths.released()) / name
-    for networks in ([source.state["networks"]["discriminators"]] if discriminators else []) + [None]:
-        _write(source, networks, folder / WEIGHTS)
-        megabytes = (folder / WEIGHTS).stat().st_size / 1e6
-        if megabytes <= LIMIT:
-            break
-    else:
-        shutil.rmtree(folder)
-        raise UserError(f"{name} takes {megabytes:.0f} MB, and {LIMIT} are allowed", "Release a narrower model.")
+    own.check_whole(folder)
+    weights = _packed(source, source.state["networks"]["discriminators"])
+    if len(weights) > LIMIT * 1e6:
+        weights = _packed(source, {})
+    if len(weights) > LIMIT * 1e6:
+        problem = f"{name} takes {len(weights) / 1e6:.0f} MB, and {LIMIT} are allowed"
+        raise UserError(problem, "Release a narrower model.")
+    paths.write_atomically(folder / WEIGHTS, lambda temporary: temporary.write_bytes(weights))
     made = read(folder)
-    here = Run(replace(made.config, root=source.config.root), made.state, folder)
+    here = Run(replace(made.config, root=source.config.root), made.state, folder)  # as a run, so that its data are checked
     record = evaluate(here, write=False)
     record["train_seconds"] = source.state["seconds"]
     paths.write_json(folder / RECORD, record)
@@ -108,18 +102,17 @@ def release(source: Run, name: str, root: Path | None = None, discriminators: bo
     return folder
 
 
-def _write(source: Run, discriminators: dict | None, file: Path) -> None:
-    networks = {"discriminators": discriminators or {}}
+def _packed(source: Run, discriminators: dict) -> bytes:
+    """What :data:`WEIGHTS` holds: every tensor of the state under its path, and the rest of it as JSON."""
     config = source.config.to_dict() | {"root": None, "device": "auto"}  # places on this machine
     state = {name: value for name, value in source.state.items() if name not in ("networks", "optimizers")}
-    state |= {"config": config, "networks": networks}
+    state |= {"config": config, "networks": {"discriminators": discriminators}}
     tensors: dict[str, torch.Tensor] = {}
     rest = _apart(state, (), tensors)
     for path, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UserError(f"{path} is beyond the range of float16", "Release a run whose weights are smaller.")
-    metadata = {"state": json.dumps(rest, ensure_ascii=False)}
-    paths.write_atomically(file, lambda temporary: save_file(tensors, temporary, metadata))
+    return save(tensors, {"state": json.dumps(rest, ensure_ascii=False)})
 
 
 def _apart(value, path: tuple[str, ...], tensors: dict[str, torch.Tensor]):
@@ -144,8 +137,7 @@ def _card(name: str, made: Run, record: dict) -> str:
         "",
         f"{config.model} at {config.image_size} px, trained on {config.data_name} under the profile {config.profile}"
         f" with seed {config.seed}: {record['steps']:,} steps of {config.batch_size} pictures,"
-        f" {record['train_seconds'] / 3600:.1f} hours on {record['hardware']['device']}"
-        f" ({record['hardware']['threads']} thread{'s' * (record['hardware']['threads'] > 1)}); released at commit"
+        f" {record['train_seconds'] / 3600:.1f} hours. Measured on {record['hardware']['device']}, released at commit"
         f" {record['commit'][:12]}.",
         "",
         f"Measured on {record['real_count']:,} pictures of species that it never saw: FID"

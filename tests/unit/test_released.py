@@ -94,6 +94,14 @@ def test_what_cannot_be_released(pair, damsm_folder, tmp_path, monkeypatch):
     assert not any(tmp_path.glob("*/weights.safetensors"))
 
 
+def test_a_folder_of_the_users_own_is_left_alone(pair, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letters.txt").write_text("dear")
+    with pytest.raises(UserError, match=r"holds files that are of no run of this program \(letters\.txt\)"):
+        released.release(pair[0], "mine", tmp_path)
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["letters.txt"]
+
+
 def test_a_damaged_file_is_named(pair, tmp_path):
     (tmp_path / released.WEIGHTS).write_bytes((pair[1] / released.WEIGHTS).read_bytes()[:1000])
     with pytest.raises(UserError, match=r"weights\.safetensors cannot be read.*git checkout"):
