@@ -5,7 +5,6 @@ import json
 import re
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from t2i.errors import UserError, refused
@@ -110,9 +109,9 @@ def _begins(path: Path, head: bytes) -> tuple[str, str] | None:
         return "is a TensorFlow Lite file", _OTHER
     if head[:1] == b"\x08" and head[1] < 32 and head[2:3] == b"\x12" and head[3] < 64:
         return "is an ONNX file", _OTHER
-    suffix = next((known for known in _SUFFIXES if path.suffix.lower() == known), None)
-    if suffix or ".data-0000" in path.name:
-        what, mend = _SUFFIXES.get(suffix or ".pb")
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES or ".data-0000" in path.name:
+        what, mend = _SUFFIXES.get(suffix) or _SUFFIXES[".pb"]  # TensorFlow's: NAME.data-00000-of-00001
         return f"is {what}", mend
     return None
 
@@ -156,21 +155,22 @@ def _text(path: Path, head: bytes) -> tuple[str, str] | None:
         start = head[: error.start].decode("utf-8-sig")
     if not all(character.isprintable() or character.isspace() for character in start[:4096]):
         return None
-    if path.stat().st_size < 1 << 24:
-        for parts in _index_of_parts(path):
-            return f"is the index of weights that lie in {len(parts)} other files", (
-                f"Load those ({parts[0]} …), and save all their tensors as one state dict."
-            )
+    if parts := _index_of_parts(path):
+        mend = f"Load those ({parts[0]} …), and save all their tensors as one state dict."
+        return f"is the index of weights that lie in {len(parts)} other files", mend
     first = (start.strip().splitlines() or [""])[0][:60]
     return f"is a text that begins {first!r}", "Name the file that is meant; if this one was downloaded, do so again."
 
 
-def _index_of_parts(path: Path) -> Iterator[list[str]]:
+def _index_of_parts(path: Path) -> list[str]:
+    """The files that an index of Hugging Face names; none where the text at ``path`` is no such index, or
+    too long for one."""
+    if path.stat().st_size >= 1 << 24:
+        return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        yield sorted(set(found["weight_map"].values()))
+        return sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return
+        return []
 
 
 def is_safetensors(path: Path) -> bool:

@@ -185,10 +185,10 @@ def write(
 
 
 def _stamp(root: Path) -> dict:
-    """What ``aviary.json`` says of the finished set at ``root``; nothing where there is none, or it cannot be read."""
+    """What ``aviary.json`` says of the finished set at ``root``; nothing where there is none, or it is damaged."""
     try:
         found = json.loads((root / "aviary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -261,15 +261,13 @@ def ensure(root: Path, count: int = SMALL) -> None:
 
 def _is_drawn(root: Path, count: int) -> bool:
     """Whether the set of ``count`` species lies whole at ``root``; :class:`UserError` where the other one does."""
-    try:
-        there = json.loads((root / "aviary.json").read_text(encoding="utf-8"))
-        version, found = there["version"], there.get("species", SMALL)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
-        return False  # not there yet, or damaged
-    if version == VERSION and found != count:
+    there = _stamp(root)
+    if there.get("version") != VERSION:
+        return False
+    if (found := there.get("species", SMALL)) != count:
         problem = f"{root} holds the Aviary of {found} species, not of {count}"
         raise UserError(problem, "Name another folder with --root.")
-    return version == VERSION
+    return True
 
 
 def true_attributes(root: Path) -> dict[str, Attributes]:

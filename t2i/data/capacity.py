@@ -1,9 +1,8 @@
 """What a data set can carry: which figures and which losses it has enough images, classes and captions for."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from t2i.data.dataset import dense_labels
 from t2i.data.index import Example, Index
 
 NEGATIVES = 99  # captions of other classes among which R-precision seeks the right one
@@ -18,20 +17,13 @@ def capacity(index: Index) -> list[str]:
     return [_wrong_pairs(train), _fidelity(test), _r_precision(test), _zero_shot(test), _lessons(index.examples)]
 
 
-def classes(examples: Sequence[Example]) -> np.ndarray:
-    """The class of each image as a number; one without a class has its own: (N,)."""
-    keys = [("", number) if e.class_id is None else ("class", e.class_id) for number, e in enumerate(examples)]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([numbers[key] for key in keys], dtype=np.int64)
-
-
 def guessing(captions: int) -> float:
     """R-precision's chance where 99 are drawn from so many different captions, with replacement: 0.01 from many."""
     return 1 / (1 + captions * (1 - (1 - 1 / captions) ** NEGATIVES))
 
 
 def _wrong_pairs(train: list[Example]) -> str:
-    of = len(set(classes(train)))
+    of = len(set(dense_labels(train)))
     if len(train) < 2:
         return f"wrong pairs: not to be had, because it takes two train images (here: {len(train)})"
     if of == 1:
@@ -47,7 +39,7 @@ def _fidelity(test: list[Example]) -> str:
 
 
 def _r_precision(test: list[Example]) -> str:
-    numbers = classes(test)
+    numbers = dense_labels(test)
     if len(set(numbers)) < 2:
         return "R-precision: not to be had, because it takes two test classes, or two test images without a class"
     counts = np.bincount(numbers, [len(set(example.captions)) for example in test])
@@ -57,7 +49,7 @@ def _r_precision(test: list[Example]) -> str:
 
 
 def _zero_shot(test: list[Example]) -> str:
-    of = len(set(classes(test)))
+    of = len(set(dense_labels(test)))
     if of < 2:
         return "zero-shot accuracy: not to be had, because it takes two test classes"
     return f"zero-shot accuracy: among {of:,} {'images' if of == len(test) else 'classes'}, guessing gives {1 / of:.2g}"

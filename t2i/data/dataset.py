@@ -60,7 +60,7 @@ class ImageTextDataset:
             chosen = rng_for(seed, 0, "subset").choice(len(self.examples), limit, replace=False)
             self.examples = [self.examples[k] for k in np.sort(chosen)]
             self._kept += f"-{limit}drawn{seed}"
-        self.labels = _dense_labels(self.examples, one_is_none=split == "train")
+        self.labels = dense_labels(self.examples, one_is_none=split == "train")
         self.resident: ResidentImages | None = None
 
     @classmethod
@@ -213,8 +213,9 @@ def _first_of_each_class(examples: list[Example], limit: int) -> list[Example]:
     return kept
 
 
-def _dense_labels(examples: list[Example], one_is_none: bool) -> np.ndarray:
-    """``one_is_none``: a single class says nothing that could be learned, and counts as none."""
+def dense_labels(examples: Sequence[Example], one_is_none: bool = False) -> np.ndarray:
+    """The class of each example as a number from 0 on, (N,) int64; one without a class is a class of its own.
+    ``one_is_none``: a single class says nothing that could be learned, and counts as none."""
     none = one_is_none and len({example.class_id for example in examples}) == 1
     own = [("", number) if none or e.class_id is None else ("class", e.class_id) for number, e in enumerate(examples)]
     numbers = {label: number for number, label in enumerate(sorted(set(own)))}

@@ -31,9 +31,8 @@ class Attributes(Metric):
         return f"attributes-{aviarynet.NAME}"
 
     def measure(self, evaluation) -> dict[str, float]:
-        right, wrong = (
-            accuracy(evaluation.generated, captions) for captions in (evaluation.captions, evaluation.shuffled_captions)
-        )
+        shown = seen(evaluation.generated)
+        right, wrong = (compared(shown, captions) for captions in (evaluation.captions, evaluation.shuffled_captions))
         real = accuracy(evaluation.real[torch.from_numpy(evaluation.numbers)], evaluation.captions)
         evaluation.notes["attributes"] = {
             name: row | {"shuffled": wrong[name]["accuracy"], "real": real[name]["accuracy"]}
@@ -56,7 +55,12 @@ def accuracy(images: Tensor, captions: Sequence[str]) -> dict[str, dict]:
     Chance is the accuracy of the same pictures under all captions, that is, of captions dealt at random; it is not
     1 / values, because neither captions nor pictures are uniform. Attributes that no caption names are left out.
     """
-    found, named = seen(images), [named_attributes(caption) for caption in captions]
+    return compared(seen(images), captions)
+
+
+def compared(found: dict[str, Tensor], captions: Sequence[str]) -> dict[str, dict]:
+    """:func:`accuracy` of pictures that were looked at before: ``found`` is what :func:`seen` gave of them."""
+    named = [named_attributes(caption) for caption in captions]
     table = {}
     for name, values in VALUES.items():
         rows = [i for i, facts in enumerate(named) if name in facts]

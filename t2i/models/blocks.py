@@ -129,6 +129,11 @@ def _unit(vector: Tensor) -> Tensor:
     return vector / (vector.norm() + 1e-12)
 
 
+def at_every_pixel(vector: Tensor, features: Tensor) -> Tensor:
+    """A vector (B, N) at every pixel of ``features`` (B, C, h, w): (B, N, h, w), without copies."""
+    return vector[:, :, None, None].expand(-1, -1, *features.shape[2:])
+
+
 def conv_with_vector(conv: nn.Conv2d, features: Tensor, vector: Tensor, vector_first: bool = False) -> Tensor:
     """A 3×3 convolution with padding 1 of features (B, C, h, w) and, beside them, a vector (B, N) that is the same at
     every pixel: ``conv(cat([features, spread vector]))`` without the spread.
@@ -139,15 +144,15 @@ def conv_with_vector(conv: nn.Conv2d, features: Tensor, vector: Tensor, vector_f
     rounding.
     """
     if vector.shape[1] <= features.shape[1]:
-        spread = vector[:, :, None, None].expand(-1, -1, *features.shape[2:])
-        return conv(torch.cat([spread, features] if vector_first else [features, spread], dim=1))
+        both = [features, at_every_pixel(vector, features)]
+        return conv(torch.cat(both[::-1] if vector_first else both, dim=1))
     weight = conv.normalised() if isinstance(conv, SpectralConv2d) else conv.weight
     sizes = [features.shape[1], vector.shape[1]]
     for_features, for_vector = weight.split(sizes, 1) if not vector_first else reversed(weight.split(sizes[::-1], 1))
     taps = F.linear(vector, for_vector.permute(0, 2, 3, 1).flatten(0, 2)).unflatten(1, (-1, 9))  # (B, out, 9)
     inside = F.unfold(taps.new_ones(1, 1, *features.shape[2:]), 3, padding=1)[0]  # (9, h · w)
-    spread = (taps @ inside).unflatten(2, features.shape[2:])
-    return F.conv2d(features, for_features, conv.bias, padding=1) + spread
+    from_vector = (taps @ inside).unflatten(2, features.shape[2:])
+    return F.conv2d(features, for_features, conv.bias, padding=1) + from_vector
 
 
 def doublings(image_size: int) -> int:

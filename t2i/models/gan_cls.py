@@ -8,7 +8,7 @@ counts agree.
 import torch
 from torch import Tensor, nn
 
-from t2i.models.blocks import Residual, doublings
+from t2i.models.blocks import Residual, at_every_pixel, doublings
 from t2i.models.generator import Generated
 from t2i.text import TextFeatures
 
@@ -84,7 +84,7 @@ class Discriminator(nn.Module):
 
     def conditional(self, features: Tensor, sentence: Tensor) -> Tensor:
         """Logits (B,) for "real, and described by the sentence"."""
-        text = self.text(sentence)[:, :, None, None].expand(-1, -1, 4, 4)
+        text = at_every_pixel(self.text(sentence), features)
         return self.joint(torch.cat([features, text], dim=1)).flatten()
 
     def forward(self, image: Tensor, sentence: Tensor) -> Tensor:

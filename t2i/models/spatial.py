@@ -91,10 +91,14 @@ class SpatialMemory(nn.Module):
 
     def write(self, cells: Tensor, words: Tensor) -> Tensor:
         """Cells (B, width, h, h) and words (B, N_w, T) -> slots (B, T, 2 · width, h, h), equations 6 and 7."""
-        word_gate, word = (part(words).transpose(1, 2)[:, :, None, None] for part in (self.word_gate, self.write_word))
-        cell_gate, cell = (part(cells).movedim(1, 3)[:, None] for part in (self.cell_gate, self.write_cell))
-        gate = torch.sigmoid(word_gate + cell_gate)  # (B, T, h, h, 1), with channels last, the layout of convolutions
+        word = self.write_word(words).transpose(1, 2)[:, :, None, None]
+        cell = self.write_cell(cells).movedim(1, 3)[:, None]
+        gate = self.gate(cells, words)[..., None]  # (B, T, h, h, 1), with channels last, the layout of convolutions
         return (cell + gate * (word - cell)).movedim(4, 2)
+
+    def gate(self, cells: Tensor, words: Tensor) -> Tensor:
+        """How much of a slot is the word's, the rest being the cell's: (B, T, h, h), equation 6."""
+        return torch.sigmoid(self.word_gate(words).transpose(1, 2)[..., None] + self.cell_gate(cells))
 
     def ask(self, features: Tensor, grid: int) -> tuple[Tensor, Tensor, Tensor]:
         """The query's three parts (equations 9 to 12): for the picture (B, width), for each cell (B, width, h, h) and
@@ -156,8 +160,7 @@ class SpatialMemory(nn.Module):
         word = F.linear(self.write_word(words).transpose(1, 2), weight.permute(2, 3, 0, 1).flatten(0, 2))
         cell = _taps(self.write_cell(cells)).permute(2, 0, 3, 1).flatten(1, 2)  # (9, B · h · h, 2 · width)
         cell = (cell @ weight.permute(2, 3, 1, 0).flatten(0, 1)).transpose(0, 1)  # (B · h · h, 9, 4 · width)
-        gate = torch.sigmoid(self.word_gate(words).transpose(1, 2)[..., None] + self.cell_gate(cells))  # (B, T, h, h)
-        gate = _taps(gate)  # (B, T, 9, h · h)
+        gate = _taps(self.gate(cells, words))  # (B, T, 9, h · h)
         by_cell = (1 - gate).permute(0, 3, 1, 2).flatten(0, 1) @ cell  # (B · h · h, T, 4 · width)
         by_word = gate.mT @ word.unflatten(2, (9, -1))  # (B, T, h · h, 4 · width)
         return by_cell + (by_word.transpose(1, 2).flatten(0, 1) + bias)

@@ -9,7 +9,7 @@ judge a picture together with the mean μ of the conditioning augmentation, not 
 import torch
 from torch import Tensor, nn
 
-from t2i.models.blocks import Residual, UpConv2d, doublings, image_head
+from t2i.models.blocks import Residual, UpConv2d, at_every_pixel, doublings, image_head
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generated
 from t2i.models.initial import ConditioningAugmentation
@@ -143,8 +143,7 @@ class StageTwoGenerator(nn.Module):
             (small,) = self.stage1(noise, text, first).images
         condition, mean, log_variance = self.augmentation(text.sentence, own)
         seen = self.encoder(small)
-        spread = condition[:, :, None, None].expand(-1, -1, *seen.shape[2:])
-        features = self.residual(self.joint(torch.cat([seen, spread], dim=1)))
+        features = self.residual(self.joint(torch.cat([seen, at_every_pixel(condition, seen)], dim=1)))
         return Generated([self.head(self.ups(features))], [], mean, log_variance, 0.0)
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from t2i.models.blocks import Gate, gated_residual, image_head, up_block
+from t2i.models.blocks import Gate, at_every_pixel, gated_residual, image_head, up_block
 from t2i.models.discriminator import Discriminator
 from t2i.models.generator import Generated
 from t2i.models.initial import ConditioningAugmentation, SentenceStage
@@ -31,7 +31,8 @@ class ConditionRefinement(nn.Module):
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """(B, width, h, w), (B, C) -> (B, width / 2, 2h, 2w)."""
-        return self.up(self.residual(self.joint(_beside(condition, features))))
+        both = torch.cat([at_every_pixel(condition, features), features], dim=1)
+        return self.up(self.residual(self.joint(both)))
 
 
 class TreeGenerator(nn.Module):
@@ -83,9 +84,3 @@ class TreeDiscriminator(Discriminator):
 
     def conditional(self, features: Tensor, sentence: Tensor) -> Tensor:
         return self._conditional(features, sentence, sentence_first=True)
-
-
-def _beside(condition: Tensor, features: Tensor) -> Tensor:
-    """(B, C), (B, D, h, w) -> (B, C + D, h, w)."""
-    spread = condition[:, :, None, None].expand(-1, -1, *features.shape[2:])
-    return torch.cat([spread, features], dim=1)
