@@ -88,7 +88,8 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
         raise UserError(problem, "Release a narrower model.")
     paths.write_atomically(folder / WEIGHTS, lambda temporary: temporary.write_bytes(weights))
     made = read(folder)
-    here = Run(replace(made.config, root=source.config.root), made.state, folder)  # as a run, so that its data are checked
+    # As a run, so that its data are checked.
+    here = Run(replace(made.config, root=source.config.root), made.state, folder)
     record = evaluate(here, write=False)
     record["train_seconds"] = source.state["seconds"]
     paths.write_json(folder / RECORD, record)
