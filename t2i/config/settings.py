@@ -225,7 +225,7 @@ class MultiStageConfig(GanConfig):
     batch_size: int = _because(10, "DM-GAN's code")
     epochs: int = _because(800, "DM-GAN's code")
     ema_decay: float = _because(0.999, "AttnGAN's code")
-    text_encoder: str = _because("damsm", "AttnGAN, section 3; or the folder of an encoder's run")
+    text_encoder: str = _because("damsm", "AttnGAN, section 3; or a run that has an encoder: a folder or released:NAME")
     condition_size: int = _because(100, "AttnGAN's code: CONDITION_DIM")
     generator_width: int = _because(64, "DM-GAN's code: GF_DIM; the paper's N_r")
     discriminator_width: int = _because(32, "DM-GAN's code: DF_DIM")

@@ -111,8 +111,11 @@ def as_long(config: Config, saved: checkpoint.State) -> Config:
 
 def basis(config: Config, given: dict[str, Run], train: Callable[[Config], Run]) -> Basis:
     """What ``config`` builds on (:func:`t2i.config.needs`): the runs that are ``given`` by role, "encoder" or "stage1",
-    or lie in the folders that it names, or belong to the same data, profile and seed, which ``train`` loads or trains.
-    Raises :class:`UserError` for a run of another kind."""
+    or lie in the folders that it names ("released:NAME" for a model that comes with the course), or belong to the same
+    data, profile and seed, which ``train`` loads or trains. A GAN lends the encoders it was trained with. Raises
+    :class:`UserError` for a run of another kind."""
+    from t2i import released  # here, because it builds on runs
+
     runs, needs = {}, configs.needs(config)
     for role in given:
         if role not in needs:
@@ -122,7 +125,7 @@ def basis(config: Config, given: dict[str, Run], train: Callable[[Config], Run])
         if role in given:
             runs[role] = given[role]
         elif isinstance(wanted, Path):
-            runs[role] = Run.load(wanted)
+            runs[role] = released.run(wanted)
         else:
             if role == "stage1":
                 configs.following(config, wanted)  # refuse before it is trained, not after
@@ -141,8 +144,14 @@ def kept(run: Run) -> Basis:
 
 
 def _check_encoder(config: configs.GanConfig, run: Run) -> None:
-    if run.config.kind != config.reads:
-        problem = f"{run.directory} is a run of {run.config.model}, and {config.model} reads with {config.reads}"
+    if run.is_encoder:
+        kind, what = run.config.kind, f"is a run of {run.config.model}"
+    else:
+        kept = run.encoders
+        kind = "published embeddings" if isinstance(kept, PublishedEncoders) else kept.config.kind
+        what = f"is a run of {run.config.model}, which reads with {kind}"
+    if kind != config.reads:
+        problem = f"{run.directory} {what}, and {config.model} reads with {config.reads}"
         raise UserError(problem, f"Name the folder of a {config.reads} run.")
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from states import differing, ended
 
+from t2i import config as configs
 from t2i import losses
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
@@ -43,12 +44,28 @@ def test_a_run_reads_with_the_encoder_that_it_is_given(tiny_stages, damsm_folder
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("runs")] == []
 
 
+def test_a_gan_lends_the_encoders_it_was_trained_with(tiny_stages, tmp_path):
+    lender = fit(tiny_stages(), directory=tmp_path / "lender")
+    named = fit(replace(tiny_stages(), text_encoder=str(lender.directory)), directory=tmp_path / "named")
+    assert differing(ended(named), ended(lender)) == []
+    released = fit(tiny_stages(steps=1, text_encoder="released:attngan-aviary"), directory=tmp_path / "released")
+    assert released.encoders.text_weights["embedding.weight"].shape[0] > 0
+    assert released.config.text_encoder == "released:attngan-aviary"
+    with pytest.raises(UserError, match="There is no released model called 'nothing'"):
+        fit(tiny_stages(text_encoder="released:nothing"), directory=tmp_path / "none")
+
+
 def test_what_a_run_does_not_build_on_is_refused(tiny_stages, damsm_folder, encoder_folder):
     encoder = Run.load(damsm_folder)
     with pytest.raises(UserError, match=r"builds on no stage1\. Give it encoder"):
         fit(tiny_stages(), given={"stage1": encoder})
     with pytest.raises(UserError, match="is a run of char-cnn-rnn, and attngan reads with damsm"):
         fit(tiny_stages(), given={"encoder": Run.load(encoder_folder)})
+    gan = fit(tiny_stages())
+    with pytest.raises(
+        UserError, match="is a run of attngan, which reads with damsm, and gan-cls reads with char-cnn-rnn"
+    ):
+        fit(configs.load("gan-cls", "aviary", "smoke", root=tiny_stages().root), given={"encoder": gan})
 
 
 def test_a_loss_of_one_s_own_is_one_class(tiny_stages, tmp_path):
