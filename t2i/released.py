@@ -91,7 +91,7 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     # As a run, so that its data are checked.
     here = Run(replace(made.config, root=source.config.root), made.state, folder)
     record = evaluate(here, write=False)
-    record["train_seconds"] = source.state["seconds"]
+    record |= {"train_seconds": source.state["seconds"], "origin": "released"}
     paths.write_json(folder / RECORD, record)
     paths.write_json(folder / "config.json", made.config.to_dict())
     log = source.directory / "stats.jsonl"

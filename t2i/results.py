@@ -1,12 +1,10 @@
 """Results: tables that set published, recorded and own figures side by side, from the records of evaluated runs.
 
-A figure means nothing without its protocol. So a record carries protocol, counts, seed, hardware and commit, tables are
-made from records only, and a table has one column per protocol: two figures that were made differently cannot meet in
-one. Rows that look bad stay.
+A figure means nothing without its protocol. So a record carries everything that it depends on, tables are made from
+records only, and :data:`COLUMN` and :data:`ROW` say what keeps two figures apart. Seeds are averaged where all of it is
+equal, and nowhere else. Rows that look bad stay.
 """
 
-import functools
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,39 +13,21 @@ import pandas as pd
 from t2i import paths
 from t2i.config.settings import OWN
 from t2i.data import DATASETS
-from t2i.errors import UserError
 from t2i.metrics.metric import Column
 from t2i.metrics.records import FIELDS, read
 from t2i.metrics.table import METRICS
 from t2i.metrics.table import columns as metric_columns
+from t2i.published import EMPTY, PUBLISHED_DATASETS, PUBLISHED_METHODS, facts, published, text
 
-EMPTY = "–"
-PUBLISHED = ("fid", "is_mean", "kid_mean")  # of our figures, those whose tables papers fill too; FID's comes first
-_COLUMNS = ["origin", *(name for name in FIELDS if name != "metrics"), "measured", "protocols", "data", "path"]
+__all__ = ["EMPTY", "PUBLISHED_DATASETS", "PUBLISHED_METHODS", "facts", "published"]  # and what is defined here
 
-PUBLISHED_DATASETS = {name: entry.published for name, entry in DATASETS.items() if entry.published}
-# "damsm" is not among them: no source has a figure of DAMSM itself, which judges the others there. (TISE's R-precision
-# of real images is CLIP's.)
-PUBLISHED_METHODS = {
-    "char-cnn-rnn": "Char-CNN-RNN DS-SJE",
-    "gan-cls": "GAN-CLS",
-    "gan-cls-int": "GAN-INT-CLS",
-    "stackgan-cnn": "StackGAN Stage-I CNN (64px)",
-    "stackgan-res": "StackGAN Stage-I ResBlock (64px)",
-    "stackgan-se": "StackGAN Stage-I SE block (64px)",
-    "stackgan-stage2": "Stage 2 (ResBlock, 256px)",
-    "attngan": "AttnGAN",
-    "dm-gan": "DM-GAN",
-    "attndm-gan": "AttnDM-GAN",
-    "dmattn-gan": "DMAttn-GAN",
-    "mtwig-dm-gan": "MTWIG w/ DM-GAN refinement",
-    "mtwig-sdm-gan": "MTWIG w/ SDM refinement",
-    "msmt-gan": "MSMT-GAN",
-    "ig": "IG (initial generation, 64px single stage)",
-    "mtwig-ks1": "MTWIG ks=1",
-    "mtwig-ks2": "MTWIG ks=2",
-    "mtwig-ks3": "MTWIG ks=3",
-}
+# Figures in one column were measured against the same real pictures, prepared in the same way, at one size, and by one
+# protocol, whose name has its judge and, of FID's, its extractor.
+COLUMN = ("dataset", "data", "preparation", "image_size", "protocol", "generated_count", "real_count")
+# A row is what one model became by the same training, whatever the seed; ``earlier`` counts newer records of the same.
+ROW = ("model", "origin", "profile", "steps", "finished", "settings", "earlier")
+_COLUMNS = [*ROW, *COLUMN, *(name for name in FIELDS if name not in (*ROW, *COLUMN, "metrics"))]
+_COLUMNS += ["measured", "protocols", "extra", "path"]
 
 
 def data_name(dataset: str) -> str:
@@ -84,37 +64,13 @@ def implausible(record: dict) -> list[str]:
     return found
 
 
-@functools.cache
-def facts() -> dict:
-    """All of ``data/published.json``: records, sources, inconsistencies, hyperparameters, parameter counts, speeds."""
-    path = paths.checkout() / "data" / "published.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        mend = "Restore it: git checkout -- data/published.json"
-        raise UserError(f"{path} cannot be read ({error})", mend) from error
-
-
-def published(dataset: str | None = None, method: str | None = None, metric: str | None = None) -> pd.DataFrame:
-    """The published figures, one row each; names of data sets and models may be the papers' or the course's."""
-    table = pd.DataFrame(facts()["records"])
-    wanted = {
-        "dataset": PUBLISHED_DATASETS.get(dataset, dataset),
-        "method": PUBLISHED_METHODS.get(method, method),
-        "metric": metric,
-    }
-    for name, value in wanted.items():
-        if value is not None:
-            table = table[table[name] == value]
-    return table.reset_index(drop=True)
-
-
 def collect(runs_root: Path | str | None = None, recorded_root: Path | str | None = None) -> pd.DataFrame:
-    """The ``result*.json`` of every run ("this run"), of every folder of ``data/results`` ("recorded") and of every
-    model that comes with the course ("released"), one row each; what lies deeper, such as ablations, is left out.
+    """The ``result*.json`` of every run, of every folder of ``data/results`` ("recorded") and of every model that comes
+    with the course ("released"), one row each; what lies deeper, such as ablations, is left out.
 
-    Columns: origin, the record's fields, the names of what it measured, its path, and its metrics. Of several
-    evaluations of one run under one protocol the newest counts.
+    ``origin`` is "this run" for what was trained here, and "imported" for weights of another project. Further columns:
+    those of :data:`ROW` and :data:`COLUMN`, the record's fields, the names of what it measured, its path, and its
+    metrics. No record is left out: of several of one run under one protocol the newest has 0 ``earlier``.
     """
     roots = {"released": paths.released()} if recorded_root is None else {}
     roots |= {"recorded": recorded_root or paths.recorded_results(), "this run": runs_root or paths.runs_root()}
@@ -123,13 +79,13 @@ def collect(runs_root: Path | str | None = None, recorded_root: Path | str | Non
         for path in sorted(Path(root).glob("*/result*.json")):
             found = read(path)
             fields = {name: found[name] for name in _COLUMNS if name in found}
-            own = {"origin": origin, "measured": tuple(found["metrics"]), "path": str(path)}
-            own["protocols"] = found.get("protocols", {})
-            own["data"] = found.get("data", "") if str(found["dataset"]).startswith(OWN) else ""
+            own = {"origin": "imported" if found["origin"] == "imported" else origin}
+            own |= {"measured": tuple(found["metrics"]), "path": str(path)}
             rows.append({**found["metrics"], **fields, **own})
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_COLUMNS, *(name for row in rows for name in row)])))
-    same = ["origin", "model", "dataset", "data", "profile", "seed", "image_size", "protocol"]
-    return table.sort_values("date", kind="stable").drop_duplicates(same, keep="last").sort_index(ignore_index=True)
+    table = table.astype({"finished": object, "steps": object}).sort_values("date", ascending=False, kind="stable")
+    same = [*(name for name in (*ROW, *COLUMN) if name != "earlier"), "seed"]
+    return table.assign(earlier=table.groupby(same, dropna=False).cumcount()).sort_index(ignore_index=True)
 
 
 def figures(
@@ -138,121 +94,168 @@ def figures(
     *,
     key: str | None = None,
     profile: str | None = None,
+    size: int | None = None,
     runs_root: Path | str | None = None,
     recorded_root: Path | str | None = None,
 ) -> pd.DataFrame:
-    """The figures behind :func:`comparison`, one row each: method, column, value, std, n, text.
+    """The figures behind :func:`comparison`, one row each: method, run, column, value, std, n, text.
 
     ``dataset`` is a name or the path of a prepared folder; ``metric`` is a name from ``data/published.json`` and
     ``key`` its name in our records, where that is another and no column of a metric is called ``metric``; ``profile``
-    keeps one profile. A published ± is the paper's own; ours is over the ``n`` seeds, and absent for one. Runs that
-    were not measured so have no row.
+    and ``size`` (px) keep some of our runs. A published ± is the paper's own; ours is over the ``n`` seeds, and absent
+    for one. What is a share in records is a percentage here. Runs that were not measured so have no row.
     """
     known = {column.key: column for column in metric_columns().values()}
     titled = metric_columns().get(metric)
     key = key or (titled.key if titled else metric)
-    ours = _of(collect(runs_root, recorded_root), dataset, profile)
-    ours = _by_own_protocol(ours[ours["measured"].map(lambda names: key in names).astype(bool)], key)
+    figure = known.get(key, Column(key, metric))
+    printed = metric if titled is None else figure.published or metric
     rows = [
-        *_published_rows(data_name(dataset), metric),
-        *_own_rows(ours, known.get(key, Column(key, metric))),
+        *_published_rows(data_name(dataset), printed),
+        *own_rows(labelled(chosen(collect(runs_root, recorded_root), dataset, profile, size)), figure),
     ]
-    return pd.DataFrame(rows, columns=["method", "column", "value", "std", "n", "text"])
+    names = ["method", "run", "column", "value", "std", "n", "text"]
+    return pd.DataFrame([{name: row[name] for name in names} for row in rows], columns=names)
 
 
-def _by_own_protocol(table: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The rows with the protocol of the metric that measured ``key``, where that is not the one by which pictures are
-    compared with real ones; their counts are then not that metric's."""
-    owners = [name for name, metric in METRICS.items() if key in [column.key for column in metric.columns]]
-    if not owners or "fidelity" in owners:
-        return table
-    protocols = [
-        next((own[name] for name in owners if name in own), other)
-        for own, other in zip(table["protocols"], table["protocol"], strict=True)
-    ]
-    return table.assign(protocol=protocols, generated_count=float("nan"), real_count=float("nan"))
-
-
-def _of(table: pd.DataFrame, dataset: str, profile: str | None) -> pd.DataFrame:
-    """The rows of one data set, a name or the path of a prepared folder, and of one profile or of all."""
+def chosen(table: pd.DataFrame, dataset: str, profile: str | None = None, size: int | None = None) -> pd.DataFrame:
+    """The rows of one data set, a name or the path of a prepared folder, of one profile and size or of all."""
     right = table["dataset"] == data_name(dataset)
-    return table[right & (table["profile"].isin([profile]) | (profile is None))]
+    right &= table["profile"].isin([profile]) | (profile is None)
+    return table[right & (table["image_size"].isin([size]) | (size is None))]
 
 
-def _published_rows(dataset: str, metric: str) -> Iterator[tuple]:
-    for _, found in published(dataset, metric=metric).iterrows():
-        method, value, std = found["method"].removesuffix(" (paper)"), found["value"], found["std"]
-        yield method, _published_column(found), value, std, None, _text(value, std, "{:.10g}")
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` with ``method``, the papers' name or ours, and ``run``, which says what a row of :data:`ROW` is:
+    "recorded, 16 px, 2,800 steps, 3 seeds". Rows that differ in anything have different labels."""
+    table = table.assign(method=table["model"].map(lambda model: PUBLISHED_METHODS.get(model, model)), run="")
+    for _, rows in table.groupby([*ROW, *COLUMN[:4]], dropna=False, sort=False):
+        seeds = rows["seed"].nunique()
+        table.loc[rows.index, "run"] = f"{_label(rows.iloc[0])}, {seeds} seed{'s' if seeds > 1 else ''}"
+    for name in ("profile", "settings", "finished"):
+        for _, rows in table.groupby(["method", "run", *COLUMN[:4]], dropna=False, sort=False):
+            if rows[name].nunique(dropna=False) > 1:
+                table.loc[rows.index, "run"] += ", " + name + " " + rows[name].fillna("not known").astype(str)
+    return table
 
 
-def _own_rows(table: pd.DataFrame, figure: Column) -> Iterator[tuple]:
-    """One row per model and column: mean and standard deviation over the seeds."""
-    shape, key = f"{{:.{figure.digits}f}}", figure.key
+def _label(row: pd.Series) -> str:
+    """What is known of a training, for a reader."""
+    steps = "steps not known" if pd.isna(row["steps"]) else f"{row['steps']:,.0f} steps"
+    parts = [row["origin"], f"{row['image_size']} px"]
+    parts += [] if row["origin"] == "imported" else [steps + (" (unfinished)" if row["finished"] is False else "")]
+    return ", ".join(parts + ([f"measured before, {row['date'][:10]}"] if row["earlier"] else []))
+
+
+def own_protocol(table: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The rows of ``table`` that have the figure ``key``, with the protocol of the metric that measured it, where that
+    is not the one by which pictures are compared with real ones; their counts are then not that metric's.
+
+    The protocols of older records do not name their judge, which is said.
+    """
+    table = table[table["measured"].map(lambda names: key in names).astype(bool)]
+    owners = [metric for metric in METRICS.values() if key in [column.key for column in metric.columns]]
+    if not owners or "fidelity" in [metric.name for metric in owners]:
+        return table
+    made = []
+    for own, other in zip(table["protocols"], table["protocol"], strict=True):
+        owner = next((metric for metric in owners if metric.name in own), owners[0])
+        name = own.get(owner.name, other)
+        made.append(f"{name}, judge not known" if owner.judge and f"-{owner.judge}-" not in name else name)
+    beside = table["protocol"]
+    table = table.assign(protocol=made, generated_count=float("nan"), real_count=float("nan"))
+    again = table.sort_values("date", ascending=False).groupby([*ROW, *COLUMN, "seed"], dropna=False).cumcount()
+    again = again.reindex(table.index)
+    runs = table["run"].mask(again > 0, table["run"] + ", beside " + beside)
+    return table.assign(earlier=table["earlier"] + again, run=runs)
+
+
+def own_rows(table: pd.DataFrame, figure: Column) -> Iterator[dict]:
+    """One row per :data:`ROW` and :data:`COLUMN` of a :func:`labelled` table that has the figure: mean and standard
+    deviation over the seeds, as text too, in the unit of tables."""
+    table = own_protocol(table, figure.key)
     if table.empty:
         return
-    by = ["origin", "protocol", "profile", "image_size", "generated_count", "real_count", "data", "model"]
-    for (*made, model), values in table.astype({key: float}).groupby(by, dropna=False, sort=False)[key]:
-        mean, std, n = values.mean(), values.std(), values.count()
-        text = _text(mean, std, shape) + (f" (n = {n})" if n > 1 else "")
-        yield PUBLISHED_METHODS.get(model, model), _own_column(*made), mean, std, n, text
+    scale = 100 if figure.percent else 1
+    for _, rows in table.groupby([*ROW, *COLUMN, "run"], dropna=False, sort=False):
+        values = rows[figure.key].astype(float) * scale
+        first, n = rows.iloc[0], int(values.count())
+        seeds = f" (n = {n})" if n > 1 else ""
+        yield {name: first[name] for name in ("method", "run", *ROW, *COLUMN)} | {
+            "column": _own_column(first),
+            "metric": figure.heading,
+            "value": values.mean(),
+            "std": values.std(),
+            "n": n,
+            "seeds": sorted(rows["seed"]),
+            "text": text(values.mean(), values.std(), figure.digits) + seeds,
+        }
 
 
-def _published_column(found: pd.Series) -> str:
+def _published_rows(dataset: str, metric: str) -> Iterator[dict]:
+    for _, found in published(dataset, metric=metric).iterrows():
+        method, value, std = found["method"].removesuffix(" (paper)"), found["value"], found["std"]
+        row = {"method": method, "run": "published", "column": published_column(found), "n": None}
+        yield row | {"value": value, "std": std, "text": text(value, std)}
+
+
+def published_column(found: pd.Series) -> str:
     """One column per implementation; without one, figures are only comparable within their source."""
     if found["metric"] != "FID":
         return f"published ({found['source']})"
     if found["fid_impl"] == "not_stated":
         return f"published (implementation not stated; {found['source']})"
-    return f"published ({found['fid_impl']})"
+    return f"published ({facts()['fid_implementations'][found['fid_impl']]['short']})"
 
 
-def _own_column(origin, protocol, profile, image_size, generated, real, data) -> str:
-    """The size of the images and the number of real ones change a FID as the protocol's name does, and two folders of
-    one name may hold different pictures."""
-    data = f", data {data}" if data else ""
-    counts = [f", {n:.0f} {what}" for n, what in ((generated, "generated"), (real, "real")) if not pd.isna(n)]
-    return f"{origin} {protocol} ({profile}, {image_size} px{''.join(counts)}{data})"
+def _own_column(row: pd.Series) -> str:
+    """What makes a column, for a reader: everything of :data:`COLUMN` but the data set's name."""
+    counts = [(row["generated_count"], "generated"), (row["real_count"], "real")]
+    parts = [f"{row['image_size']} px", *(f"{n:,.0f} {what}" for n, what in counts if not pd.isna(n))]
+    return f"{row['protocol']} ({', '.join(parts)}; {real_pictures(row)})"
 
 
-def _text(value: float | None, std: float | None, shape: str) -> str:
-    if pd.isna(value):
-        return EMPTY
-    return shape.format(value) + ("" if pd.isna(std) else " ± " + shape.format(std))
+def real_pictures(row: pd.Series) -> str:
+    """Which real pictures a record is about, and how they were prepared."""
+    data = f"data {row['data']}" if row["data"] else "data not known"
+    return f"{row['preparation'] or 'preparation not known'}; {data}"
 
 
 def comparison(dataset: str, metric: str = "FID", **options) -> pd.DataFrame:
-    """Published · recorded · this run: a row per method, a column per protocol; options as in :func:`figures`.
+    """Published · recorded · this run: a row per method and run, a column per way of measuring; options as in
+    :func:`figures`.
 
-    Cells are text. Where a column holds several published figures of one method, the cell shows them all.
+    Cells are text; the column ``run`` says what our rows are. Where a column holds several published figures of one
+    method, the cell shows them all.
     """
     rows = figures(dataset, metric, **options)
-    table = rows.pivot_table(index="method", columns="column", values="text", aggfunc=_joined, sort=False)
-    table = table.reindex(index=rows["method"].unique(), columns=rows["column"].unique()).fillna(EMPTY)
-    return table.loc[:, (table != EMPTY).any()].rename_axis(columns=None)
+    table = rows.pivot_table(index=["method", "run"], columns="column", values="text", aggfunc=_joined, sort=False)
+    keys = pd.MultiIndex.from_frame(rows[["method", "run"]].drop_duplicates())
+    table = table.reindex(index=keys, columns=rows["column"].unique()).fillna(EMPTY)
+    return table.loc[:, (table != EMPTY).any()].rename_axis(columns=None).reset_index("run")
 
 
 def _joined(texts: Iterable[str]) -> str:
     return " / ".join(dict.fromkeys(text for text in texts if text != EMPTY)) or EMPTY
 
 
-def conditioning(dataset: str, profile: str | None = None, **roots) -> pd.DataFrame:
-    """Does the caption matter? A row per evaluated run: what its captions achieve, and what is left when shuffled."""
+def conditioning(dataset: str, profile: str | None = None, size: int | None = None, **roots) -> pd.DataFrame:
+    """Does the caption matter? A row per evaluated run: what its captions achieve, and what is left when shuffled, in
+    per cent. A run that was evaluated twice has two names."""
     asked = [column for column in metric_columns().values() if column.shuffled]
     heads = {key: title for column in asked for key, title in column.both()}
-    ours = _of(collect(**roots), dataset, profile)
+    ours = chosen(collect(**roots), dataset, profile, size)
     ours = ours[ours.reindex(columns=[column.shuffled for column in asked]).notna().any(axis=1)]
-    names = ours["model"] + " s" + ours["seed"].astype(str) + " (" + ours["origin"] + ", " + ours["profile"] + ")"
-    table = ours.reindex(columns=list(heads)).rename(columns=heads).set_axis(names.rename("model"))
-    return table.map(lambda value: _text(value, None, "{:.3f}"))
-
-
-def summary(dataset: str, profile: str | None = None) -> str:
-    """The comparison of FIDs, the effect of shuffled captions, and every other figure that only our runs have, as
-    Markdown, or a sentence where there are none."""
-    others = [column for column in metric_columns().values() if not column.shuffled and column.key not in PUBLISHED]
-    tables = [comparison(dataset, profile=profile), conditioning(dataset, profile)]
-    tables += [comparison(dataset, column.title, profile=profile) for column in others]
-    return "\n\n".join(to_markdown(t) for t in tables if not t.empty) or f"There are no results on {dataset} yet."
+    names = ours["model"] + " s" + ours["seed"].astype(str) + " (" + ours["origin"] + ", " + ours["profile"]
+    for name in ("image_size", "steps", "protocol", "settings", "data", "preparation", "earlier"):
+        twice = names.duplicated(keep=False)
+        names[twice] += ", " + (name + " " if name != "protocol" else "") + ours.loc[twice, name].astype(str)
+    table = ours.reindex(columns=list(heads))
+    for column in asked:
+        for key in (column.key, column.shuffled):
+            scaled = pd.to_numeric(table[key]) * (100 if column.percent else 1)
+            table[key] = scaled.map(lambda value, digits=column.digits: text(value, None, digits))
+    return table.rename(columns=heads).set_axis((names + ")").rename("model"))
 
 
 def to_markdown(table: pd.DataFrame) -> str:

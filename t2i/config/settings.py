@@ -38,6 +38,12 @@ def _because(default, source: str):
     return field(default=default, metadata={"source": source})
 
 
+def fingerprint(settings: dict, without: tuple[str, ...] = ()) -> str:
+    """Eight hex digits over ``settings`` as :meth:`Config.to_dict` gives them, but for root, device and ``without``."""
+    kept = {name: value for name, value in settings.items() if name not in ("root", "device", *without)}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+
+
 @dataclass(frozen=True)
 class Config:
     """What every model needs to train; each model adds its own fields below."""
@@ -87,8 +93,7 @@ class Config:
     def fingerprint(self) -> str:
         """Eight hex digits over every field but ``root`` and ``device``, which say where a run was made: two runs with
         the same fingerprint had the same settings."""
-        settings = {name: value for name, value in self.to_dict().items() if name not in ("root", "device")}
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+        return fingerprint(self.to_dict())
 
     def to_dict(self) -> dict:
         """Every field as JSON and checkpoints keep it: tuples as lists; :func:`from_dict` reads it back."""

@@ -10,6 +10,7 @@ from t2i.data import DATASETS
 from t2i.data.aviary import VALUES
 from t2i.data.aviary_captions import named_attributes
 from t2i.metrics.metric import Column, Metric
+from t2i.metrics.protocols import short
 
 
 class Attributes(Metric):
@@ -19,16 +20,19 @@ class Attributes(Metric):
     name = "attributes"
     needs = "a generator of drawn birds, whose attributes are known"
     columns = (
-        Column("body_accuracy", "body color seen", 3, "body_accuracy_shuffled", "with captions shuffled"),
-        *(Column(f"{part}_accuracy", f"{part} color seen", 3) for part in ("belly", "wing", "crown", "bill")),
-        Column("pose_accuracy", "pose seen", 3),
+        Column("body_accuracy", "body color seen", 1, "body_accuracy_shuffled", "with captions shuffled", percent=True),
+        *(
+            Column(f"{part}_accuracy", f"{part} color seen", 1, percent=True)
+            for part in ("belly", "wing", "crown", "bill")
+        ),
+        Column("pose_accuracy", "pose seen", 1, percent=True),
     )
 
     def applies(self, run) -> bool:
         return not run.is_encoder and DATASETS[run.config.dataset].attributes is not None
 
     def protocol(self, evaluation) -> str:
-        return f"attributes-{aviarynet.NAME}"
+        return f"attributes-{short(len(evaluation.captions))}-{aviarynet.NAME}"
 
     def measure(self, evaluation) -> dict[str, float]:
         shown = seen(evaluation.generated)

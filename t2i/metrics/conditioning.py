@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from t2i.data.dataset import ImageTextDataset, rng_for
+from t2i.metrics import records
 from t2i.metrics.metric import Column, Metric, too_few
 from t2i.training.run import Run
 
@@ -22,7 +23,9 @@ class Matching(Metric):
 
     name = "matching"
     needs = "a GAN with its discriminators"
-    columns = (Column("matching_score", "D's score of real pairs", 3, "matching_score_shuffled", "of shuffled pairs"),)
+    columns = (
+        Column("matching_score", "D's score of real pairs", 1, "matching_score_shuffled", "of shuffled pairs", True),
+    )
 
     def applies(self, run: Run) -> bool:
         return not run.is_encoder and bool(run.state["networks"]["discriminators"])  # an import may come without
@@ -31,7 +34,7 @@ class Matching(Metric):
         return too_few(unseen)
 
     def protocol(self, evaluation) -> str:
-        return f"matching-{min(PAIRS, len(evaluation.unseen))}"
+        return records.judged(f"matching-{min(PAIRS, len(evaluation.unseen))}", evaluation.run)
 
     def measure(self, evaluation) -> dict[str, float]:
         return matching_scores(evaluation.run, evaluation.unseen, evaluation.seed)

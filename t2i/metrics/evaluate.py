@@ -63,6 +63,8 @@ def evaluate(
         eval_seconds=round(time.perf_counter() - started, 1),
         extra=evaluation.notes | left_out,
         data=run.state.get("data", ""),
+        origin=records.origin(run),
+        finished=run.state.get("finished"),
     )
     if write:
         record = records.merged(earlier, record)

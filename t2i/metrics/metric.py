@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Column:
     """How tables show one figure: its ``key`` in a record's metrics, its heading, and the digits after the point.
 
-    ``shuffled`` is the key and ``shuffled_title`` the heading of the same figure with the captions dealt anew, where it
-    is measured: both stand in the table that asks whether the caption matters.
+    A share of 1 is shown in ``percent``; ``published`` is what ``data/published.json`` calls the figure, where that is
+    not the heading. ``shuffled`` is the key and ``shuffled_title`` the heading of the same figure with the captions
+    dealt anew, where it is measured: both stand in the table that asks whether the caption matters.
     """
 
     key: str
@@ -24,10 +25,18 @@ class Column:
     digits: int = 2
     shuffled: str = ""
     shuffled_title: str = ""
+    percent: bool = False
+    published: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} %" if self.percent else self.title
 
     def both(self) -> tuple[tuple[str, str], tuple[str, str]]:
         """Key and heading with the right captions, and with shuffled ones."""
-        return (self.key, self.title), (self.shuffled, self.shuffled_title or f"{self.title}, shuffled")
+        shuffled = self.shuffled_title or f"{self.title}, shuffled"
+        return (self.key, self.heading), (self.shuffled, f"{shuffled} %" if self.percent else shuffled)
 
 
 def too_few(unseen: "ImageTextDataset", images: int = 2, classes: int = 1) -> str | None:
@@ -44,11 +53,13 @@ class Metric:
     """Figures that are measured together, under one protocol.
 
     ``name`` is its name in :data:`METRICS`, on the command line and in records; ``needs`` completes "it needs ..." for
-    runs to which it does not apply; ``columns`` are those of its figures that tables compare.
+    runs to which it does not apply; ``columns`` are those of its figures that tables compare; ``judge`` is the model
+    whose digest stands in its protocol, where one judges.
     """
 
     name: str
     needs = "a generator"
+    judge = ""
     columns: tuple[Column, ...] = ()
 
     def applies(self, run: "Run") -> bool:

@@ -17,11 +17,15 @@ from t2i.data.capacity import NEGATIVES
 from t2i.data.dataset import ImageTextDataset, of_other_classes, rng_for
 from t2i.errors import UserError
 from t2i.galleries import TIE
+from t2i.metrics import records
 from t2i.metrics.metric import Column, Metric, too_few
 from t2i.metrics.protocols import short
 from t2i.text.encode import encode
 
 FOLDS = 10
+# By the margin of the right caption's cosine over the best other. In a tie the same caption is among the others, or one
+# that reads alike: "strict" takes it for a miss, and "official" for a hit, as DM-GAN's code does (argmax == 0).
+TIES = {"strict": lambda margin: margin > TIE, "official": lambda margin: margin >= -TIE}
 
 
 class RPrecision(Metric):
@@ -29,7 +33,12 @@ class RPrecision(Metric):
 
     name = "r_precision"
     needs = "a generator that reads words"
-    columns = (Column("r_precision", "R-precision", 3, "r_precision_shuffled", "shuffled"),)
+    judge = "damsm"
+    columns = (
+        Column("r_precision", "R-precision", 1, "r_precision_shuffled", "shuffled", True, "R-precision_%"),
+        Column("r_precision_official", "R-precision, ties won", 1, percent=True, published="R-precision_%"),
+        Column("r_precision_chance", "chance of R-precision", 1, percent=True),
+    )
 
     def applies(self, run) -> bool:
         return not run.is_encoder and run.reads_words
@@ -44,7 +53,7 @@ class RPrecision(Metric):
         return too_few(unseen, classes=2)
 
     def protocol(self, evaluation) -> str:
-        return f"r-precision-{short(len(evaluation.captions))}"
+        return records.judged(f"r-precision-{short(len(evaluation.captions))}", evaluation.run)
 
     def measure(self, evaluation) -> dict[str, float]:
         run, classes = evaluation.run, evaluation.unseen.labels[evaluation.numbers]
@@ -58,6 +67,7 @@ class RealRPrecision(Metric):
 
     name = "real_r_precision"
     needs = "a damsm"
+    judge = "damsm"
     columns = RPrecision.columns
 
     def applies(self, run) -> bool:
@@ -67,7 +77,7 @@ class RealRPrecision(Metric):
         return too_few(unseen, classes=2)
 
     def protocol(self, evaluation) -> str:
-        return f"r-precision-{short(evaluation.run.config.trials)}"
+        return records.judged(f"r-precision-{short(evaluation.run.config.trials)}", evaluation.run)
 
     def measure(self, evaluation) -> dict[str, float]:
         run = evaluation.run
@@ -86,20 +96,34 @@ class Share(NamedTuple):
 
 
 def hits(
+    codes: Tensor,
+    sentences: Tensor,
+    classes: np.ndarray,
+    pool: Tensor,
+    pool_classes: np.ndarray,
+    seed: int,
+    ties: str = "strict",
+) -> Tensor:
+    """For each trial of :func:`margins`, whether the true caption has the highest cosine, by a rule of :data:`TIES`:
+    (N,) bool."""
+    return TIES[ties](margins(codes, sentences, classes, pool, pool_classes, seed))
+
+
+def margins(
     codes: Tensor, sentences: Tensor, classes: np.ndarray, pool: Tensor, pool_classes: np.ndarray, seed: int
 ) -> Tensor:
-    """For each trial, whether the true caption has the highest cosine: (N,) bool.
+    """For each trial, by how much the cosine of the true caption exceeds that of the best of 99 others: (N,).
 
     ``codes`` (N, D) of the pictures, ``sentences`` (N, D) of the captions they were made from, of classes (N,). The 99
     others are drawn with replacement from ``pool`` (P, D), whose classes (P,) tell which are allowed; the same ``seed``
-    draws the same ones for every model. A tie counts as a miss.
+    draws the same ones for every model.
     """
     codes, sentences, pool = (F.normalize(part, dim=1) for part in (codes, sentences, pool))
     rng, found = rng_for(seed, 0, "negative captions"), []
     for part in _parts(len(codes)):
         others = torch.from_numpy(negatives(classes[part], pool_classes, rng))
         wrong = torch.einsum("nd,nkd->nk", codes[part], pool[others])
-        found.append((codes[part] * sentences[part]).sum(dim=1) > wrong.max(dim=1).values + TIE)
+        found.append((codes[part] * sentences[part]).sum(dim=1) - wrong.max(dim=1).values)
     return torch.cat(found)
 
 
@@ -108,16 +132,25 @@ def negatives(classes: np.ndarray, pool_classes: np.ndarray, rng: np.random.Gene
     return of_other_classes(pool_classes, np.repeat(classes, NEGATIVES), rng).reshape(-1, NEGATIVES)
 
 
-def chance(captions: list[str], classes: np.ndarray, pool: list[str], pool_classes: np.ndarray, seed: int) -> float:
-    """What guessing gives against the captions that :func:`hits` draws: 0.01 where all 99 differ. A small pool gives
-    the same caption more than once, which makes it easier, and the true one itself, which cannot be told from it."""
+def chance(
+    captions: list[str],
+    classes: np.ndarray,
+    pool: list[str],
+    pool_classes: np.ndarray,
+    seed: int,
+    ties: str = "strict",
+) -> float:
+    """What guessing gives against the captions that :func:`margins` draws: 0.01 where all 99 differ. A small pool gives
+    the same caption more than once, which makes it easier, and the true one itself: a tie, which never counts by the
+    strict rule, and by the official one whenever the guess falls on this caption."""
     numbers = {text: number for number, text in enumerate(dict.fromkeys([*captions, *pool]))}
     own, others = (np.array([numbers[text] for text in texts]) for texts in (captions, pool))
     rng, found = rng_for(seed, 0, "negative captions"), []
     for part in _parts(len(captions)):
         drawn = np.sort(others[negatives(classes[part], pool_classes, rng)])
         different = 1 + (np.diff(drawn) > 0).sum(axis=1)
-        found.append(np.where((drawn == own[part, None]).any(axis=1), 0, 1 / (1 + different)))
+        tied = (drawn == own[part, None]).any(axis=1)
+        found.append(np.where(tied, 0 if ties == "strict" else 1 / different, 1 / (1 + different)))
     return float(np.concatenate(found).mean())
 
 
@@ -150,7 +183,7 @@ def image_codes(image: nn.Module, pictures: Tensor, batch_size: int = 100) -> Te
 
 
 def real_r_precision(text: nn.Module, image: nn.Module, data: ImageTextDataset, seed: int, trials: int) -> dict:
-    """R-precision of the real images of ``data`` with their own captions, by both fold rules."""
+    """R-precision of the real images of ``data`` with their own captions, by both rules of ties and of folds."""
     pictures = torch.arange(len(data)).split(100)
     codes = torch.cat([image_codes(image, data.evaluation_images(part.tolist())[-1]) for part in pictures])
     numbers = np.arange(trials) % len(data)
@@ -169,22 +202,22 @@ def of_pictures(
 ) -> dict:
     """R-precision of pictures with ``codes`` (N, 256), drawn for ``captions`` (N) of ``classes`` (N,).
 
-    The other captions are drawn from all those of ``data``. With ``dealt`` (N,), there is also an
-    ``r_precision_shuffled``, for which picture k is judged by caption ``dealt[k]``.
+    The other captions are drawn from all those of ``data``. ``r_precision`` is strict with ties; the names of the other
+    rule's figures have "official" in them. With ``dealt`` (N,), there is also an ``r_precision_shuffled``, for which
+    picture k is judged by caption ``dealt[k]``.
     """
     pool = [caption for example in data.examples for caption in example.captions]
     pool_classes = np.repeat(data.labels, [len(example.captions) for example in data.examples])
     sentences = encode(text, captions + pool)
     own, others = sentences.split([len(captions), len(pool)])
-    right = hits(codes, own, classes, others, pool_classes, seed)
-    found = {rule: fold(right, seed, rule) for rule in ("all", "published")}
-    metrics = {
-        "r_precision": found["all"].mean,
-        "r_precision_std": found["all"].std,
-        "r_precision_published_folds": found["published"].mean,
-        "r_precision_published_folds_std": found["published"].std,
-        "r_precision_chance": chance(captions, classes, pool, pool_classes, seed),
-    }
+    found = margins(codes, own, classes, others, pool_classes, seed)
+    metrics = {}
+    for ties, won in TIES.items():
+        name = "r_precision" if ties == "strict" else f"r_precision_{ties}"
+        for folds, ending in (("all", ""), ("published", "_published_folds")):
+            share = fold(won(found), seed, folds)
+            metrics |= {f"{name}{ending}": share.mean, f"{name}{ending}_std": share.std}
+        metrics[f"{name}_chance"] = chance(captions, classes, pool, pool_classes, seed, ties)
     if dealt is not None:
         right = hits(codes, own[dealt], classes[dealt], others, pool_classes, seed)
         metrics["r_precision_shuffled"] = fold(right, seed).mean

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from t2i import paths
 from t2i.config import Config
+from t2i.config.settings import fingerprint
 from t2i.errors import UserError, refused
 from t2i.metrics.protocols import PROTOCOLS, Protocol
 from t2i.provenance import commit, hardware
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 NAME = "result.json"
 
+SEEDS = ("seed",)  # the one setting in which the runs of a mean may differ
+NEW = {"origin", "data", "preparation", "finished", "settings", "protocols"}  # what older records lack
 # What read() insists on; further fields are kept as they are.
 FIELDS = {
     "model": str,
@@ -46,6 +49,8 @@ def make(
     eval_seconds: float | None = None,
     extra: dict | None = None,
     data: str = "",
+    origin: str = "own",
+    finished: bool | None = None,
 ) -> dict:
     """What there is to know about one evaluation, ready for :func:`write`.
 
@@ -53,19 +58,23 @@ def make(
     ``generated_count`` and ``real_count`` become fields of the record. ``protocol`` is how pictures were compared, or a
     name outside the registry, such as "zero-shot"; ``protocols`` names that of each metric. The run was trained for
     ``steps`` steps in ``train_seconds`` (None: not known); the evaluation itself took ``eval_seconds``. ``extra`` is
-    anything else that JSON can hold, ``data`` the digest of the data set.
+    anything else that JSON can hold, ``data`` the digest of the data set, ``origin`` what :func:`origin` says, and
+    ``finished`` tells whether the training reached its end (None: not known).
     """
     settings = protocol if isinstance(protocol, Protocol) else PROTOCOLS.get(protocol)
     numbers = {name: _number(value) for name, value in metrics.items()}
     counts = {name: numbers.pop(name, None) for name in ("generated_count", "real_count")}
     return {
         "model": config.model,
+        "origin": origin,
         "dataset": config.data_name,
         "data": data,
+        "preparation": preparation(config.to_dict()),
         "profile": config.profile,
         "seed": config.seed,
         "image_size": config.image_size,
         "steps": steps,
+        "finished": finished,
         "protocol": settings.name if settings else protocol,
         "protocol_settings": dataclasses.asdict(settings) if settings else None,
         "protocols": protocols or {},
@@ -77,8 +86,27 @@ def make(
         "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": config.fingerprint(),
+        "settings": fingerprint(config.to_dict(), without=SEEDS),
         "extra": extra or {},
     }
+
+
+def origin(run: "Run") -> str:
+    """Where the weights of ``run`` come from: "released" with the course, "imported" from another project, which took
+    no step here, or "own"."""
+    if run.is_released:
+        return "released"
+    return "imported" if run.state.get("finished") and not run.state["step"] else "own"
+
+
+def preparation(settings: dict) -> str:
+    """How the real pictures were cut and scaled, as a config's dictionary says; empty where it does not."""
+    return ", ".join(settings[name] for name in ("crop", "resize") if name in settings)
+
+
+def judged(name: str, run: "Run") -> str:
+    """The name of a protocol by which the encoders of ``run`` judge, with the digest that tells them from others."""
+    return f"{name}-{run.encoders.config.model}-{run.encoders.digest}" if run.encoders.digest else name
 
 
 def write(directory: Path | str, record: dict, name: str = NAME) -> Path:
@@ -121,7 +149,34 @@ def read(path: Path | str) -> dict:
         raise UserError(f"{path} is not a result: {', '.join(wrong)} missing or of the wrong kind", mend)
     if "seconds" in value:  # its name before there were seconds of training too
         value["eval_seconds"] = value.pop("seconds")
-    return value
+    return _completed(value, path.parent / "config.json")
+
+
+def _completed(record: dict, file: Path) -> dict:
+    """An older ``record`` with what it lacks, as far as the settings in ``file`` beside it tell.
+
+    Digests of data and judges were never written down, and stay unknown. Without settings the fingerprint stands for
+    them, so that such a run is averaged with no other.
+    """
+    if record.keys() >= NEW:
+        return record
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    same = isinstance(found, dict) and all(found.get(name) == record[name] for name in ("model", "profile", "seed"))
+    settings = found if same else {}
+    steps = record.get("steps")
+    asked = settings.get("steps") or None
+    known = {
+        "origin": "imported" if steps == 0 else "own",
+        "data": "",
+        "preparation": preparation(settings),
+        "finished": None if steps is None or asked is None else steps >= asked,
+        "settings": fingerprint(settings, without=SEEDS) if settings else record["fingerprint"],
+        "protocols": {},
+    }
+    return record | {name: value for name, value in known.items() if name not in record}
 
 
 def earlier(path: Path, run: "Run") -> dict | None:

@@ -17,7 +17,10 @@ class ZeroShot(Metric):
 
     name = "zero_shot"
     needs = "a char-cnn-rnn that learned from pictures"
-    columns = (Column("zero_shot_accuracy", "zero-shot accuracy", 3), Column("retrieval_ap50", "AP@50", 3))
+    columns = (
+        Column("zero_shot_accuracy", "zero-shot accuracy", 1, percent=True, published="zero_shot_top1_%"),
+        Column("retrieval_ap50", "AP@50", 1, percent=True, published="retrieval_AP@50_%"),
+    )
 
     def applies(self, run) -> bool:
         return type(run.config) is CharCnnRnnConfig
@@ -47,7 +50,7 @@ class CaptionRecall(Metric):
 
     name = "caption_recall"
     needs = "a char-cnn-rnn that learned from captions alone"
-    columns = (Column("caption_recall_at_1", "recall@1 of captions by captions", 3),)
+    columns = (Column("caption_recall_at_1", "recall@1 of captions by captions", 1, percent=True),)
 
     def applies(self, run) -> bool:
         return isinstance(run.config, CaptionPairsConfig)
@@ -78,8 +81,8 @@ class Galleries(Metric):
     name = "retrieval"
     needs = "a damsm"
     columns = (
-        Column("captions_recall_at_1", "recall@1 of captions", 3),
-        Column("images_recall_at_1", "recall@1 of images", 3),
+        Column("captions_recall_at_1", "recall@1 of captions", 1, percent=True),
+        Column("images_recall_at_1", "recall@1 of images", 1, percent=True),
     )
 
     def applies(self, run) -> bool:

@@ -1,5 +1,6 @@
 """The encoders that a run trained, or that a GAN reads and is judged with, as its checkpoint keeps them."""
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +48,15 @@ class Encoders:
         weights = {"weights": self.text_weights, "image": self.image_weights}
         return {"config": config, **weights, "extras": self.extras, "data": self.data}
 
+    @cached_property
+    def digest(self) -> str:
+        """Eight hex digits over all weights and the vocabulary: two judges with the same digest judge alike."""
+        found = hashlib.sha256(repr(self.extras.get("vocabulary")).encode())
+        for weights in (self.text_weights, self.image_weights):
+            for name in sorted(weights):
+                found.update(name.encode() + weights[name].detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()[:8]
+
     @property
     def reads_words(self) -> bool:
         """Whether they are DAMSM's."""
@@ -90,6 +100,7 @@ class PublishedEncoders(Encoders):
         self.text = published.PublishedEmbeddings(index).eval()
 
     reads_words = sees_images = False
+    digest = ""
 
     def kept(self) -> dict:
         return {"config": {"model": PUBLISHED_EMBEDDINGS}}

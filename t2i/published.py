@@ -1,0 +1,156 @@
+"""The figures that papers print, from ``data/published.json``: by name, or table by table as printed."""
+
+import functools
+import json
+import string
+from typing import NamedTuple
+
+import pandas as pd
+
+from t2i import paths
+from t2i.data import DATASETS
+from t2i.errors import UserError
+
+EMPTY = "–"  # a cell of a table that has no figure
+PUBLISHED_DATASETS = {name: entry.published for name, entry in DATASETS.items() if entry.published}
+# "damsm" is not among them: no source has a figure of DAMSM itself, which judges the others there. (TISE's R-precision
+# of real images is CLIP's.) No name carries a size: a run of ours may have another.
+PUBLISHED_METHODS = {
+    "char-cnn-rnn": "Char-CNN-RNN DS-SJE",
+    "gan-cls": "GAN-CLS",
+    "gan-cls-int": "GAN-INT-CLS",
+    "stackgan-cnn": "StackGAN Stage-I CNN",
+    "stackgan-res": "StackGAN Stage-I ResBlock",
+    "stackgan-se": "StackGAN Stage-I SE block",
+    "stackgan-stage2": "StackGAN Stage-II ResBlock",
+    "attngan": "AttnGAN",
+    "dm-gan": "DM-GAN",
+    "attndm-gan": "AttnDM-GAN",
+    "dmattn-gan": "DMAttn-GAN",
+    "mtwig-dm-gan": "MTWIG w/ DM-GAN refinement",
+    "mtwig-sdm-gan": "MTWIG w/ SDM refinement",
+    "msmt-gan": "MSMT-GAN",
+    "ig": "IG (initial generation, single stage)",
+    "mtwig-ks1": "MTWIG ks=1",
+    "mtwig-ks2": "MTWIG ks=2",
+    "mtwig-ks3": "MTWIG ks=3",
+}
+_HEADINGS = {
+    "R-precision_%": "R-precision %",
+    "params_test_time_incl_text_encoder_M": "million parameters",
+    "params_trainable": "parameters",
+    "train_minutes_per_epoch_V100": "minutes per epoch",
+    "human_score_avg": "human score",
+    "encoder_accuracy_%": "encoder accuracy %",
+    "zero_shot_top1_%": "zero-shot accuracy %",
+    "retrieval_AP@50_%": "AP@50 %",
+    "R-precision_TISE_%": "R-precision (TISE) %",
+    "IS*_TISE": "IS* (TISE)",
+}
+
+
+class Table(NamedTuple):
+    """A table as it is shown: ``frame`` holds text under short headings, "" where a row has no such cell; ``notes``
+    stand below it, and ``rows`` are its figures one by one, for programs."""
+
+    title: str
+    frame: pd.DataFrame
+    notes: list[str]
+    rows: list[dict]
+
+
+@functools.cache
+def facts() -> dict:
+    """All of ``data/published.json``: records, sources, inconsistencies, hyperparameters, parameter counts, speeds."""
+    path = paths.checkout() / "data" / "published.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        mend = "Restore it: git checkout -- data/published.json"
+        raise UserError(f"{path} cannot be read ({error})", mend) from error
+
+
+def published(dataset: str | None = None, method: str | None = None, metric: str | None = None) -> pd.DataFrame:
+    """The published figures, one row each; names of data sets and models may be the papers' or the course's."""
+    table = pd.DataFrame(facts()["records"])
+    wanted = {
+        "dataset": PUBLISHED_DATASETS.get(dataset, dataset),
+        "method": PUBLISHED_METHODS.get(method, method),
+        "metric": metric,
+    }
+    for name, value in wanted.items():
+        if value is not None:
+            table = table[table[name] == value]
+    return table.reset_index(drop=True)
+
+
+def heading(metric: str, implementation: str | None = None) -> str:
+    """What a column of published figures is called: the metric with its unit and, of a FID, its implementation."""
+    name = _HEADINGS.get(metric, metric)
+    return f"{name} ({facts()['fid_implementations'][implementation]['short']})" if implementation else name
+
+
+def text(value: float | None, std: float | None, digits: int | None = None) -> str:
+    """A figure with its spread, as far as it has them, with so many digits after the point or, by default, as many as
+    the longer of the two was printed with."""
+    if pd.isna(value):
+        return EMPTY
+    known = [number for number in (value, std) if not pd.isna(number)]
+    if digits is None:
+        digits = max(len(f"{number:.10g}".partition(".")[2]) for number in known)
+    return " ± ".join(f"{number:.{digits}f}" for number in known)
+
+
+def papers() -> dict[str, str]:
+    """The sources that the course reproduces, with their titles."""
+    return {key: s["title"] for key, s in facts()["sources"].items() if s["reproduced_in_this_course"]}
+
+
+def tables(dataset: str | None = None) -> list[Table]:
+    """The tables of the papers that the course reproduces, as printed, on all data sets or on one: every figure with
+    what is doubtful about it, and after each paper the errors that are known of it.
+
+    A figure never shares a column with those of another data set, metric or implementation, even where the print
+    mixes them.
+    """
+    found = []
+    for source, title in papers().items():
+        ours = published(dataset)
+        ours = ours[ours["source"] == source]
+        for where, part in ours.groupby(ours["where"].str.partition(" (AS PRINTED")[0], sort=False):
+            found.append(_printed(f"{title}: {where}", part))
+        if len(ours):
+            found[-1] = found[-1]._replace(notes=[*found[-1].notes, *_errors(source)])
+    return found
+
+
+def _errors(source: str) -> list[str]:
+    """What is known to be wrong with a paper, the grave first, and what the course does about it."""
+    rows = [row for row in facts()["inconsistencies"] if row["source"] == source]
+    rows.sort(key=lambda row: ("high", "medium", "low").index(row["severity"]))
+    kinds = {"high": "Grave error", "medium": "Error", "low": "Slip"}
+    return [f"{kinds[row['severity']]}: {row['what']}. {row['in_this_course'] or ''}".strip() for row in rows]
+
+
+def _printed(title: str, records: pd.DataFrame) -> Table:
+    """One printed table. What is to be said of all its figures is said once; other remarks have a letter."""
+    rows = records.astype(object).where(records.notna(), None).to_dict("records")
+    remarks = [_remarks(row) for row in rows]
+    shared = [part for part in remarks[0] if all(part in other for other in remarks)]
+    single = ["; ".join(part for part in parts if part not in shared) for parts in remarks]
+    marks = dict(zip(filter(None, dict.fromkeys(single)), string.ascii_lowercase, strict=False))
+    cells: dict[str, dict] = {}
+    for row, remark in zip(rows, single, strict=True):
+        column = f"{row['dataset']}: {heading(row['metric'], row['fid_impl'])}"
+        mark = f" [{marks[remark]}]" if remark else ""
+        cells.setdefault(row["method"], {})[column] = text(row["value"], row["std"]) + mark
+    frame = pd.DataFrame.from_dict(cells, orient="index").fillna("").rename_axis("method")
+    notes = [f"[{mark}] {remark}" for remark, mark in marks.items()]
+    return Table(title, frame, [*(["; ".join(shared)] if shared else []), *notes], rows)
+
+
+def _remarks(row: dict) -> list[str]:
+    """What a record says about its figure besides value and source."""
+    parts = [row["setting"], f"{row['n_images']:,.0f} pictures" if row["n_images"] else None]
+    parts += [flag.replace("_", " ") for flag in row["flags"]]
+    return [part for part in (*parts, row["note"]) if part]
