@@ -133,11 +133,33 @@ def evaluate(
 
 
 @app.command
-def table(dataset: str = "aviary", profile: str | None = None) -> None:
-    """Published, recorded and own results side by side, one column per protocol."""
-    from t2i import results
+def table(
+    dataset: str | None = None,
+    profile: str | None = None,
+    size: int | None = None,
+    published: bool = False,
+    form: Annotated[Literal["markdown", "csv", "json"] | None, tyro.conf.arg(name="format")] = None,
+    out: Path | None = None,
+) -> None:
+    """What was measured on a data set, and what is published on it: a column for each figure and protocol.
 
-    print(results.summary(dataset, profile))
+    Args:
+        dataset: a name, or a prepared folder; default: aviary.
+        profile: only runs of this profile.
+        size: only runs whose pictures have this side in pixels.
+        published: instead, the tables of the papers that the course reproduces; default: on every data set.
+        form: default: what the suffix of --out says, or markdown.
+        out: write the tables into this file.
+    """
+    from t2i import tables
+
+    form = tables.form_of(out, form)
+    shown = tables.summary(dataset, profile, size, form, published)
+    if out is None:
+        print(shown)
+    else:
+        tables.write(out, shown)
+        print(out)
 
 
 @app.command

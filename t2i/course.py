@@ -80,9 +80,9 @@ def run(
             executed.append(execute(notebook, folder / notebook.name, parameters, CELL_SECONDS[profile]))
             tqdm.write(f"{notebook.stem:<24}{time.perf_counter() - start:6.0f} s")
     if only is None:
-        from t2i import results
+        from t2i import tables
 
-        print(f"\n{results.summary(dataset, profile)}")
+        print(f"\n{tables.summary(dataset, profile)}")
     print("\nExecuted notebooks:", *executed, sep="\n  ")
     return executed
 

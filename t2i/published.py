@@ -57,6 +57,7 @@ class Table(NamedTuple):
     frame: pd.DataFrame
     notes: list[str]
     rows: list[dict]
+    part: str = ""  # the heading under which several tables stand
 
 
 @functools.cache
@@ -117,10 +118,11 @@ def tables(dataset: str | None = None) -> list[Table]:
     for source, title in papers().items():
         ours = published(dataset)
         ours = ours[ours["source"] == source]
+        if ours.empty:
+            continue
         for where, part in ours.groupby(ours["where"].str.partition(" (AS PRINTED")[0], sort=False):
-            found.append(_printed(f"{title}: {where}", part))
-        if len(ours):
-            found[-1] = found[-1]._replace(notes=[*found[-1].notes, *_errors(source)])
+            found.append(_printed(where, part)._replace(part=title))
+        found[-1] = found[-1]._replace(notes=[*found[-1].notes, *_errors(source)])
     return found
 
 

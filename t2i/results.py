@@ -154,7 +154,7 @@ def own_protocol(table: pd.DataFrame, key: str) -> pd.DataFrame:
     The protocols of older records do not name their judge, which is said.
     """
     table = table[table["measured"].map(lambda names: key in names).astype(bool)]
-    owners = [metric for metric in METRICS.values() if key in [column.key for column in metric.columns]]
+    owners = [metric for metric in METRICS.values() if key in [k for c in metric.columns for k in (c.key, c.shuffled)]]
     if not owners or "fidelity" in [metric.name for metric in owners]:
         return table
     made = []
@@ -248,8 +248,10 @@ def conditioning(dataset: str, profile: str | None = None, size: int | None = No
     ours = ours[ours.reindex(columns=[column.shuffled for column in asked]).notna().any(axis=1)]
     names = ours["model"] + " s" + ours["seed"].astype(str) + " (" + ours["origin"] + ", " + ours["profile"]
     for name in ("image_size", "steps", "protocol", "settings", "data", "preparation", "earlier"):
-        twice = names.duplicated(keep=False)
-        names[twice] += ", " + (name + " " if name != "protocol" else "") + ours.loc[twice, name].astype(str)
+        for _, rows in ours.groupby(names, sort=False):
+            if rows[name].nunique(dropna=False) > 1:
+                label = ", " if name == "protocol" else f", {name} "
+                names[rows.index] += label + rows[name].astype(str)
     table = ours.reindex(columns=list(heads))
     for column in asked:
         for key in (column.key, column.shuffled):

@@ -57,9 +57,10 @@ def test_train_sample_evaluate(little_aviary, tmp_path, monkeypatch, capsys):
     assert "zero_shot_accuracy" in capsys.readouterr().out
     assert main(["table"]) == 0
     table = capsys.readouterr().out
-    assert (
-        "fid200-aviarynet1" in table and "with captions shuffled" in table and "gan-cls s0 (this run, smoke)" in table
-    )
+    assert "fid200-aviarynet1" in table and "body color seen % (shuffled)" in table
+    assert "GAN-CLS" in table and "this run, 32 px, 2 steps, 1 seed" in table
+    assert main(["table", "--out", str(tmp_path / "table.csv")]) == 0
+    assert "fid200-aviarynet1" in (tmp_path / "table.csv").read_text()
 
 
 @pytest.mark.parametrize("name", ["cub10", "flowers102_64", "coco_small"])

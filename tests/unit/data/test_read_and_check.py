@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from t2i import config as configs
-from t2i import data, results
+from t2i import data, tables
 from t2i.data import DATASETS, DataSet, cub, folder
 from t2i.data.check import check
 from t2i.errors import UserError
@@ -47,7 +47,7 @@ def test_a_new_data_set_is_one_entry(little_cub, tmp_path, monkeypatch):
     assert (index.name, len(index.examples), config.name) == ("ducks", 12, "attngan-ducks-cpu-s0")
     assert (
         configs.from_dict(config.to_dict()) == config
-        and results.summary("ducks") == "There are no results on ducks yet."
+        and tables.summary("ducks") == "There are no results on ducks yet."
     )
     with pytest.raises(UserError, match="nothing to download or to draw for ducks"):
         data.prepare("ducks", tmp_path / "ducks")
