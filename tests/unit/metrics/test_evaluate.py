@@ -27,12 +27,16 @@ def test_a_run_is_measured_into_its_folder(damsm_folder):
     record = evaluate(run)
     assert record == json.loads((damsm_folder / "result.json").read_text())
     names = {f"{way}_recall_at_{k}" for way in WAYS for k in (1, 5, 10)}
-    names |= {f"r_precision{folds}{std}" for folds in ("", "_published_folds") for std in ("", "_std")}
-    names |= {"chance", "r_precision_chance"}
+    rules = ("r_precision", "r_precision_official")
+    names |= {f"{rule}{folds}{std}" for rule in rules for folds in ("", "_published_folds") for std in ("", "_std")}
+    names |= {"chance", *(f"{rule}_chance" for rule in rules)}
     assert record["metrics"].keys() == names and record["metrics"]["chance"] == pytest.approx(1 / 30)
     assert 0.01 <= record["metrics"]["r_precision_chance"] < 0.02  # 99 of 300 captions, some more than once
+    assert record["metrics"]["r_precision"] <= record["metrics"]["r_precision_official"]
     assert record["protocol"] == "r-precision" and record["extra"] == {"trunk": "small"}
-    assert record["protocols"] == {"retrieval": "recall-30", "real_r_precision": "r-precision-50"}
+    judged = f"r-precision-50-damsm-{run.encoders.digest}"
+    assert record["protocols"] == {"retrieval": "recall-30", "real_r_precision": judged}
+    assert (record["origin"], record["finished"], record["preparation"]) == ("own", True, "box, shorter")
     assert record["real_count"] == 30 and record["steps"] == 2
     assert evaluate(run)["metrics"] == record["metrics"]
 
@@ -102,7 +106,8 @@ def test_without_write_the_folder_is_left_alone(gan):
 
 def test_every_metric_names_its_protocol(gan):
     record = evaluate(gan)
-    known = {"fidelity": "fid200-aviarynet1", "attributes": "attributes-aviarynet1", "matching": "matching-30"}
+    known = {"fidelity": "fid200-aviarynet1", "attributes": "attributes-200-aviarynet1"}
+    known["matching"] = f"matching-30-char-cnn-rnn-{gan.encoders.digest}"
     assert record["protocols"].items() >= known.items()
     assert (record["generated_count"], record["real_count"]) == (200, 30)
     assert record["train_seconds"] == gan.state.get("seconds") and record["eval_seconds"] > 0
