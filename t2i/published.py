@@ -48,6 +48,15 @@ _HEADINGS = {
     "IS*_TISE": "IS* (TISE)",
 }
 
+_EVALUATE = "python -m t2i evaluate --run RUN --metric"
+_FILES = {
+    "legacy": "inception_v3_google-0cc3c7bd.pth in $TORCH_HOME/hub/checkpoints",
+    "tf": "weights-inception-2015-12-05-6726825d.pth in $TORCH_HOME/hub/checkpoints",
+    "own": "StackGAN's fine-tuned Inception, as its checkpoint or converted, where --weights says",
+    "judge": "image_encoderN.pth beside text_encoderN.pth when the text encoder is imported",
+}
+_COUNT = "sum(p.numel() for p in models.build('dm-gan', 'cub').generator.parameters())"
+
 
 class Table(NamedTuple):
     """A table as it is shown: ``frame`` holds text under short headings, "" where a row has no such cell; ``notes``
@@ -156,3 +165,43 @@ def _remarks(row: dict) -> list[str]:
     parts = [row["setting"], f"{row['n_images']:,.0f} pictures" if row["n_images"] else None]
     parts += [flag.replace("_", " ") for flag in row["flags"]]
     return [part for part in (*parts, row["note"]) if part]
+
+
+def command(dataset: str, metric: str, implementation: str | None = None) -> tuple[str, str]:
+    """What computes a column of a paper's table for a run, and what must lie where besides the data set; RUN is a
+    trained run, or released weights after ``python -m t2i import``."""
+    if metric == "FID" and implementation.startswith("legacy"):
+        return f"{_EVALUATE} fidelity --protocol fid30k-inception-legacy", _FILES["legacy"]
+    if metric == "FID" and implementation.startswith("tensorflow"):
+        return f"{_EVALUATE} fidelity --protocol fid30k-inception-tf", _FILES["tf"]
+    if metric == "FID":
+        either = f"{_EVALUATE} fidelity --protocol fid30k-inception-legacy, and again with fid30k-inception-tf"
+        return either, f"{_FILES['legacy']}; {_FILES['tf']}; the paper does not say which it used"
+    if metric == "IS" and dataset == "COCO":
+        return f"{_EVALUATE} fidelity --protocol fid30k-inception-tf", _FILES["tf"]
+    if metric == "IS":
+        name = "birds" if dataset == "CUB" else "flowers"
+        return f"{_EVALUATE} fidelity --protocol is30k-inception-{name} --weights FILE", _FILES["own"]
+    if metric == "R-precision_%":
+        told = f"{_FILES['judge']}; the paper's is r_precision_official_published_folds, in result.json"
+        return f"{_EVALUATE} r_precision --protocol fid30k-inception-tf", told
+    others = {
+        "train_minutes_per_epoch_V100": ("python benchmarks/step.py --sizes paper", "a GPU of that kind"),
+        "human_score_avg": ("none: people judge", "the sheets of python -m t2i sample, and three raters"),
+        "encoder_accuracy_%": ("python -m t2i train char-cnn-rnn --dataset flowers", "batch_accuracy in stats.jsonl"),
+    }
+    if metric.startswith("params"):
+        return f'python -c "from t2i import models; print({_COUNT})"', "nothing; .discriminators[2] is D_NET256, and other models and data sets have their names"
+    return others[metric]
+
+
+def commands(dataset: str | None = None) -> pd.DataFrame:
+    """For every column of the papers' tables the command that computes it, and what must be where; a paper is the name of
+    its source."""
+    found = []
+    for table in tables(dataset):
+        columns = {(row["dataset"], row["metric"], row["fid_impl"]): None for row in table.rows}
+        for where, metric, implementation in columns:
+            column = f"{where}: {heading(metric, implementation)}"
+            found.append((table.rows[0]["source"], table.title, column, *command(where, metric, implementation)))
+    return pd.DataFrame(found, columns=["paper", "table", "column", "command", "what must be where"])

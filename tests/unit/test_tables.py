@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,7 +18,8 @@ from t2i.errors import UserError
 from t2i.metrics import conditioning, r_precision, records
 from t2i.metrics.evaluate import test_captions as captions_of
 from t2i.metrics.r_precision import TIES
-from t2i.metrics.table import columns
+from t2i.metrics.protocols import PROTOCOLS
+from t2i.metrics.table import METRICS, columns
 from t2i.released import NAMES
 from t2i.training.encoders import Encoders
 
@@ -293,6 +295,17 @@ def test_the_papers_tables_hold_every_figure_of_theirs_and_every_error():
     assert third.frame.at["MSMT-GAN", "COCO: FID (TF per MSMT-GAN)"].startswith("23.22")
     assert third.frame.at["DM-GAN", "COCO: R-precision %"] == "92.23 ± 0.37"
     assert {row["dataset"] for table in published.tables("coco") for row in table.rows} == {"COCO"}
+
+
+def test_every_column_of_the_papers_has_a_command_and_its_protocol_exists():
+    found = published.commands()
+    assert len(found) == sum(table.frame.shape[1] for table in published.tables())
+    assert (found != "").all(axis=None)
+    named = {name for text in found["command"] for name in re.findall(r"(?:protocol|with) ([\w-]+)", text)}
+    assert named - set(PROTOCOLS) <= {"is30k-inception-birds", "is30k-inception-flowers"}
+    assert {"fid30k-inception-legacy", "fid30k-inception-tf"} <= named
+    metrics = {name for text in found["command"] for name in re.findall(r"metric (\S+)", text)}
+    assert metrics <= set(METRICS)
 
 
 def test_the_command_filters_writes_and_refuses(roots, capsys):
