@@ -23,9 +23,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Fidelity(),
-        References(),
         Attributes(),
-        ClassConsistency(),
         Diversity(),
         RPrecision(),
         Matching(),
@@ -33,6 +31,8 @@ METRICS: dict[str, Metric] = {
         CaptionRecall(),
         Galleries(),
         RealRPrecision(),
+        ClassConsistency(),
+        References(),
     )
 }
 
