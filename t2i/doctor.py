@@ -32,4 +32,6 @@ def report() -> str:
     for file, use in WEIGHTS.items():
         there = "here" if file.default.is_file() else "absent: fetched on first use, or put it there by hand"
         lines.append(f"  {file.name} ({use}): {there}")
+    there = f"absent: {weights.LITE0.mend()}" if weights.LITE0.fault(weights.LITE0.default) else "here, in its package"
+    lines.append(f"  {weights.LITE0.name} (features of photographs): {there}")
     return "\n".join(lines)

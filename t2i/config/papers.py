@@ -15,6 +15,8 @@ from t2i.config.settings import (
 )
 from t2i.errors import check_name
 
+DRAWN = ("aviary", "aviary-200")  # the data sets of drawn birds; pictures of all others are taken for photographs
+
 # A generator is a list of stages: an initial one, then refinements. A new hybrid is a new row.
 COMPOSITIONS: dict[str, tuple[str, ...]] = {
     "attngan": ("sentence", "attention", "attention"),
@@ -102,7 +104,7 @@ def _papers(dataset: str) -> list[Config]:
     model keeps the aspect, so that all are measured against the same real pictures. There and in a folder of one's own,
     all GANs of sentences read with the encoder of CVPR 2016, so that one is enough.
     """
-    drawn = dataset in ("aviary", "aviary-200")
+    drawn = dataset in DRAWN
     view = {"crop": "box", "resize": "shorter"} if drawn else {}
     ours = drawn or dataset == "folder"
     given = view | {"text_encoder": "char-cnn-rnn" if ours else "char-cnn-rnn-icml"}
@@ -117,7 +119,7 @@ def _papers(dataset: str) -> list[Config]:
 
 PAPER: dict[tuple[str, str], Config] = {
     (config.model, dataset): config
-    for dataset in ("aviary", "aviary-200", "cub", "flowers", "coco", "folder")
+    for dataset in (*DRAWN, "cub", "flowers", "coco", "folder")
     for config in _papers(dataset)
 }
 MODELS = tuple(dict.fromkeys(model for model, _ in PAPER))

@@ -113,6 +113,31 @@ _FAMILIES: dict[str, dict[str, dict]] = {
     },
     "paper": {},
 }
+
+# What a profile replaces besides where pictures are not drawn: AviaryNet knows drawn birds alone. "gans" stands for
+# every GAN.
+_LITE0 = "efficientnet-lite0"
+_FAMILIES_ON_PHOTOGRAPHS: dict[str, dict[str, dict]] = {
+    "smoke": {
+        "char-cnn-rnn": dict(image_features=_LITE0),
+        "gans": dict(evaluation_protocol="fid200-lite0"),
+    },
+    "cpu": {
+        "char-cnn-rnn": dict(image_features=_LITE0),
+        "gans": dict(evaluation_protocol="fid2k-lite0"),
+    },
+    "night": {
+        "char-cnn-rnn": dict(image_features=_LITE0, image_size=128),
+        "damsm": dict(trunk=_LITE0, image_size=64),
+        "gans": dict(evaluation_protocol="fid2k-lite0"),
+    },
+    "gpu": {
+        "char-cnn-rnn": dict(image_features=_LITE0, image_size=128),
+        "damsm": dict(trunk=_LITE0),
+        "gans": dict(evaluation_protocol="fid2k-lite0"),
+    },
+    "paper": {},
+}
 # fmt: on
 
 
@@ -131,3 +156,15 @@ def _rows(families: dict[str, dict], profile: str) -> dict[str, dict]:
 
 
 PROFILES = {profile: _rows(families, profile) if families else {} for profile, families in _FAMILIES.items()}
+
+
+def _rows_on_photographs(families: dict[str, dict], rows: dict[str, dict]) -> dict[str, dict]:
+    """A row for each model in ``rows``: that of its family, or that of every GAN."""
+    own = {name: row for name, row in families.items() if name != "gans"}
+    own |= {"char-cnn-rnn-icml": families["char-cnn-rnn"]} if families else {}
+    return {name: own.get(name, families["gans"] if "evaluation_protocol" in row else {}) for name, row in rows.items()}
+
+
+ON_PHOTOGRAPHS = {
+    profile: _rows_on_photographs(families, PROFILES[profile]) for profile, families in _FAMILIES_ON_PHOTOGRAPHS.items()
+}

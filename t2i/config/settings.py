@@ -18,9 +18,9 @@ Crop = Literal["box", "whole"]
 Resize = Literal["shorter", "square"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "tf32"]
 Variant = Literal["cvpr", "icml-gru", "icml-rnn"]
-Features = Literal["googlenet", "aviarynet1"]
+Features = Literal["googlenet", "aviarynet1", "efficientnet-lite0"]
 Rnn = Literal["LSTM", "GRU"]
-Trunk = Literal["inception-v3", "small"]
+Trunk = Literal["inception-v3", "small", "efficientnet-lite0"]
 Norm = Literal["batch", "spectral"]
 Mask = Literal["correct", "official"]
 Scales = Literal["last", "all"]
@@ -159,7 +159,8 @@ class DamsmConfig(Config):
     gamma_matching: float = _because(10.0, "AttnGAN, section 4: gamma 3")
     class_mask: bool = _because(True, "AttnGAN's code: pairs of one class are not told apart")
     trunk: Trunk = _because(
-        "inception-v3", "AttnGAN, section 3.2: ImageNet weights, frozen; small: learned from nothing"
+        "inception-v3",
+        "AttnGAN, section 3.2: ImageNet weights, frozen; small: learned from nothing; efficientnet-lite0: frozen, ours",
     )
     trunk_width: int = _because(32, "of the small trunk; ours")
     trunk_size: int = _because(34, "of the small trunk, in pixels; ours")

@@ -73,6 +73,12 @@ class ImageTextDataset:
         return len(self.examples)
 
     @cached_property
+    def certain(self) -> np.ndarray:
+        """The images whose captions are certainly their own, which alone show how well captions and images match: their
+        numbers, (M,) int64."""
+        return np.flatnonzero([example.own_captions for example in self.examples])
+
+    @cached_property
     def cache(self) -> ImageCache:
         """The prepared images; built on first use."""
         name = f"{self.index.name}-{self.split}-{self._kept}"

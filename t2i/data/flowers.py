@@ -10,9 +10,12 @@ from t2i.errors import UserError
 
 CAPTIONS = 10
 CLASSES = 102
-TEXT_FOLDERS = ("text_c10", "text", "captions", "text_classlevel")
-# Our own rule where Reed's lists are absent: every fifth class is unseen, 20 of 102 as in his split.
-UNSEEN_CLASSES = frozenset(range(5, 101, 5))
+CLASS_LEVEL = "text_classlevel"
+TEXT_FOLDERS = ("text_c10", "text", "captions", CLASS_LEVEL)
+# The zero-shot split of the text-to-image papers: 82 classes to learn from (7,034 images), 20 unseen (1,155). It stands
+# in Xian et al.'s att_splits.mat for FLO (CVPR 2017), whose test classes are 1 to 20; that Reed's own lists name the
+# same is an inference, from the same numbers of classes and images.
+UNSEEN_CLASSES = frozenset(range(1, 21))
 _OXFORD = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 DOWNLOAD = Download(
     files=(
@@ -33,16 +36,17 @@ _CAPTIONS_MEND = "Put Reed's captions at {root}/text_c10/class_00001/image_....t
 def read(root: Path) -> Index:
     """The data set at ``root``: ``jpg/``, ``imagelabels.mat`` and a caption folder (``text_c10`` in Reed's archive).
 
-    The zero-shot split is 82 classes to learn from and 20 unseen ones. Reed's own lists are read where they lie in
-    ``root`` (``trainvalclasses.txt``, ``testclasses.txt``); without them every fifth class (5, 10, ..., 100) is unseen,
-    which is a rule of this course and not Reed's split. Blank caption lines are dropped. Faults of single files are
-    collected in ``problems``; a missing index file raises :class:`UserError`.
+    ``trainvalclasses.txt`` and ``testclasses.txt`` give the zero-shot split where they lie in ``root``,
+    :data:`UNSEEN_CLASSES` otherwise. Captions of the folder ``text_classlevel`` fit the class of their image, and are
+    certainly its own where ``paired.txt`` names it (``image_00001`` on each line). Blank caption lines are dropped.
+    Faults of single files are collected in ``problems``; a missing index file raises :class:`UserError`.
     """
     root = Path(root)
     labels = _labels(require(root / "imagelabels.mat", _MEND.format(root=root)))
     require(root / "jpg", _MEND.format(root=root))
     text = first_folder(root, TEXT_FOLDERS, _CAPTIONS_MEND.format(root=root))
     unseen = _unseen(root)
+    paired = _paired(root, len(labels)) if text.name == CLASS_LEVEL else None
     problems: Problems = []
     listing: dict[Path, set[str]] = {}
     examples = []
@@ -52,10 +56,28 @@ def read(root: Path) -> Index:
         captions = captions_in(text / folder / f"{stem}.txt", CAPTIONS, problems)
         if image_present(image, listing, problems) and captions:
             split = "test" if label in unseen else "train"
-            examples.append(Example(f"{folder}/{stem}", image, captions, label, split))
-    by_class = text.name == "text_classlevel"
-    notes = ["captions fit the class, not the single image: do not report image-text matching"] if by_class else []
+            own = paired is None or stem in paired
+            examples.append(Example(f"{folder}/{stem}", image, captions, label, split, own_captions=own))
+    notes = [] if paired is None else [_of_the_class(examples)]
     return Index("flowers", root, examples, _class_names(root), problems, notes)
+
+
+def _paired(root: Path, images: int) -> frozenset[str]:
+    """The images that ``paired.txt`` names; none where there is no such list."""
+    path = root / "paired.txt"
+    names = frozenset(lines_of(path)) if path.is_file() else frozenset()
+    if strange := sorted(names - {f"image_{number:05d}" for number in range(1, images + 1)}):
+        mend = "Name images on its lines, such as image_00001, or delete it: then no pair counts as certain."
+        raise UserError(f"{path}: {strange[0]} is no image of this set", mend)
+    return names
+
+
+def _of_the_class(examples: list[Example]) -> str:
+    """What the index says of captions that are known to fit a class alone."""
+    own = [example for example in examples if example.own_captions]
+    unseen = sum(example.split == "test" for example in own)
+    but = f", but for {len(own):,} images whose captions are certainly their own ({unseen:,} of unseen classes)"
+    return f"captions fit the class, not the single image{but if own else ''}: matching is measured on such pairs alone"
 
 
 def _labels(path: Path) -> list[int]:

@@ -14,7 +14,7 @@ class Example:
 
     ``box`` is (x, y, width, height) in pixels or None; ``class_id`` is None where a data set has no classes (COCO),
     and every image then counts as a class of its own. ``as_shown``: the picture is a user's own, to be read as a viewer
-    shows it.
+    shows it. ``own_captions``: they are certainly this image's; otherwise they may be those of another of its class.
     """
 
     key: str
@@ -24,6 +24,7 @@ class Example:
     split: str
     box: tuple[float, float, float, float] | None = None
     as_shown: bool = False
+    own_captions: bool = True
 
 
 @dataclass

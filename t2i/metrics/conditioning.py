@@ -12,7 +12,7 @@ import torch
 
 from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.metrics import records
-from t2i.metrics.metric import Column, Metric, too_few
+from t2i.metrics.metric import Column, Metric, note_pairs, too_few_pairs
 from t2i.training.run import Run
 
 PAIRS = 500  # of unseen images, at most
@@ -31,12 +31,13 @@ class Matching(Metric):
         return not run.is_encoder and bool(run.state["networks"]["discriminators"])  # an import may come without
 
     def lacking(self, unseen) -> str | None:
-        return too_few(unseen)
+        return too_few_pairs(unseen)
 
     def protocol(self, evaluation) -> str:
-        return records.judged(f"matching-{min(PAIRS, len(evaluation.unseen))}", evaluation.run)
+        return records.judged(f"matching-{min(PAIRS, len(evaluation.unseen.certain))}", evaluation.run)
 
     def measure(self, evaluation) -> dict[str, float]:
+        note_pairs(evaluation)
         return matching_scores(evaluation.run, evaluation.unseen, evaluation.seed)
 
 
@@ -51,12 +52,13 @@ def shuffle(captions: Sequence[str], seed: int) -> list[str]:
 
 @torch.inference_mode()
 def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = PAIRS) -> dict[str, float]:
-    """What the last discriminator makes of unseen real images with their own captions, and with another image's.
+    """What the last discriminator makes of unseen real images whose captions are certainly their own, with these, and
+    with another image's.
 
     Returns the mean probability it gives to (real, right) and to (real, shuffled) pairs, and how often an image's right
     caption scores higher than the shuffled one (chance 0.5).
     """
-    chosen = rng_for(seed, 0, "matching").permutation(len(unseen))[:limit]
+    chosen = rng_for(seed, 0, "matching").permutation(unseen.certain)[:limit]
     captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "matching captions"))]
     discriminator = copy.deepcopy(run.discriminators[-1])  # spectral norm moves on with every look
     right, wrong = [], []

@@ -16,6 +16,7 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torchvision.models import inception_v3
 
 from t2i import aviarynet, weights
+from t2i.metrics.lite0_extractor import Lite0Extractor
 
 
 class AviaryNetExtractor(FeatureExtractorBase):
@@ -111,6 +112,7 @@ def _resize_by_pillow(image: Tensor, side: int) -> Tensor:
 
 EXTRACTORS = {
     "aviarynet1": AviaryNetExtractor,
+    "lite0": Lite0Extractor,
     "inception-tf": InceptionTf,
     "inception-legacy": InceptionLegacy,
 }

@@ -49,6 +49,24 @@ def too_few(unseen: "ImageTextDataset", images: int = 2, classes: int = 1) -> st
     return None
 
 
+def too_few_pairs(unseen: "ImageTextDataset", classes: int = 1) -> str | None:
+    """The same for a metric that matches captions with images, which takes two pairs that are certain."""
+    labels = unseen.labels[unseen.certain]
+    if len(labels) < min(2, len(unseen)):
+        return f"it takes two unseen images whose captions are certainly their own, and there are {len(labels)}"
+    if (there := len(set(labels))) < classes <= len(set(unseen.labels)):
+        return f"it takes such images of at least {classes} classes, and all are of {there}"
+    return too_few(unseen, classes=classes)
+
+
+def note_pairs(evaluation: "Evaluation") -> None:
+    """Say in the record how many pairs are certain, where not all are."""
+    certain, every = len(evaluation.unseen.certain), len(evaluation.unseen)
+    if certain < every:
+        whose = "unseen images whose captions are certainly their own"
+        evaluation.notes["pairs"] = f"captions and images are matched on the {certain:,} of {every:,} {whose}"
+
+
 class Metric:
     """Figures that are measured together, under one protocol.
 

@@ -32,6 +32,7 @@ class Protocol:
 
 _EXTRACTORS = {
     "aviarynet1": {"fid_layer": "pool", "isc_layer": "body"},
+    "lite0": {"fid_layer": "pool", "isc_layer": "logits"},
     "inception-tf": {"fid_layer": "2048", "isc_layer": "logits_unbiased"},
     "inception-legacy": {"fid_layer": "2048", "isc_layer": None},
 }
@@ -59,6 +60,7 @@ PROTOCOLS = {
     for protocol in (
         _protocol(200, "aviarynet1"),
         _protocol(2_000, "aviarynet1"),
+        *(_protocol(images, "lite0") for images in (200, 2_000, 30_000)),
         _protocol(2_000, "inception-tf"),
         _protocol(30_000, "inception-tf"),
         _protocol(30_000, "inception-legacy"),

@@ -18,7 +18,7 @@ from t2i.data.dataset import ImageTextDataset, of_other_classes, rng_for
 from t2i.errors import UserError
 from t2i.galleries import TIE
 from t2i.metrics import records
-from t2i.metrics.metric import Column, Metric, too_few
+from t2i.metrics.metric import Column, Metric, note_pairs, too_few, too_few_pairs
 from t2i.metrics.protocols import short
 from t2i.text.encode import encode
 
@@ -74,13 +74,16 @@ class RealRPrecision(Metric):
         return run.is_encoder and run.reads_words
 
     def lacking(self, unseen) -> str | None:
-        return too_few(unseen, classes=2)
+        return too_few_pairs(unseen, classes=2)
 
     def protocol(self, evaluation) -> str:
-        return records.judged(f"r-precision-{short(evaluation.run.config.trials)}", evaluation.run)
+        unseen = evaluation.unseen
+        of = f"-of-{len(unseen.certain)}-pairs" if len(unseen.certain) < len(unseen) else ""
+        return records.judged(f"r-precision-{short(evaluation.run.config.trials)}{of}", evaluation.run)
 
     def measure(self, evaluation) -> dict[str, float]:
         run = evaluation.run
+        note_pairs(evaluation)
         with (
             device.on_device(run.encoder, run.device) as text,
             device.on_device(run.image_encoder, run.device) as image,
@@ -183,12 +186,14 @@ def image_codes(image: nn.Module, pictures: Tensor, batch_size: int = 100) -> Te
 
 
 def real_r_precision(text: nn.Module, image: nn.Module, data: ImageTextDataset, seed: int, trials: int) -> dict:
-    """R-precision of the real images of ``data`` with their own captions, by both rules of ties and of folds."""
-    pictures = torch.arange(len(data)).split(100)
+    """R-precision of the real images of ``data`` whose captions are certainly their own, by both rules of ties and of
+    folds."""
+    pictures = torch.from_numpy(data.certain).split(100)
     codes = torch.cat([image_codes(image, data.evaluation_images(part.tolist())[-1]) for part in pictures])
-    numbers = np.arange(trials) % len(data)
+    chosen = np.arange(trials) % len(data.certain)
+    numbers = data.certain[chosen]
     captions = [caption for (caption,) in data.captions(numbers, rng_for(seed, 0, "r-precision captions"))]
-    return of_pictures(codes[numbers], captions, data.labels[numbers], text, data, seed)
+    return of_pictures(codes[chosen], captions, data.labels[numbers], text, data, seed)
 
 
 def of_pictures(

@@ -8,12 +8,13 @@ from torch import Tensor
 from t2i import device, galleries
 from t2i.config import CaptionPairsConfig, CharCnnRnnConfig
 from t2i.data.dataset import rng_for
-from t2i.metrics.metric import Column, Metric, too_few
+from t2i.metrics.metric import Column, Metric, note_pairs, too_few, too_few_pairs
 from t2i.training.image_features import Whitening, extractor, image_features
 
 
 class ZeroShot(Metric):
-    """Char-CNN-RNN's: zero-shot accuracy and AP@50 on unseen classes."""
+    """Char-CNN-RNN's: zero-shot accuracy and AP@50 on unseen classes. It compares classes, so that captions that are
+    known to fit the class of an image alone count as well."""
 
     name = "zero_shot"
     needs = "a char-cnn-rnn that learned from pictures"
@@ -89,14 +90,15 @@ class Galleries(Metric):
         return run.is_encoder and run.reads_words
 
     def lacking(self, unseen) -> str | None:
-        return too_few(unseen)
+        return too_few_pairs(unseen)
 
     def protocol(self, evaluation) -> str:
-        return f"recall-{min(galleries.SIZE, len(evaluation.unseen))}"
+        return f"recall-{min(galleries.SIZE, len(evaluation.unseen.certain))}"
 
     def measure(self, evaluation) -> dict[str, float]:
         run = evaluation.run
         evaluation.notes["trunk"] = run.config.trunk
+        note_pairs(evaluation)
         with (
             device.on_device(run.encoder, run.device) as text,
             device.on_device(run.image_encoder, run.device) as image,

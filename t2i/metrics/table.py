@@ -7,11 +7,13 @@ from tqdm.auto import tqdm
 
 from t2i.errors import UserError, check_name
 from t2i.metrics.attributes import Attributes
+from t2i.metrics.class_consistency import ClassConsistency
 from t2i.metrics.conditioning import Matching
 from t2i.metrics.diversity import Diversity
 from t2i.metrics.fidelity import Fidelity
 from t2i.metrics.metric import Column, Metric
 from t2i.metrics.r_precision import RealRPrecision, RPrecision
+from t2i.metrics.references import References
 from t2i.metrics.retrieval import CaptionRecall, Galleries, ZeroShot
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ METRICS: dict[str, Metric] = {
         CaptionRecall(),
         Galleries(),
         RealRPrecision(),
+        ClassConsistency(),
+        References(),
     )
 }
 

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import inception_v3
 
+from t2i import lite0
+
 GRID = 17  # regions along each side, in every trunk
 
 
@@ -62,9 +64,30 @@ class SmallTrunk(nn.Module):
         return regions, self.to_code(regions).mean(dim=(2, 3))
 
 
+class Lite0Trunk(nn.Module):
+    """EfficientNet-Lite0 without its classifier, frozen: the widened map inside block 11, the last at 1/16 of the side,
+    gives the regions. Freshly built, the weights are random."""
+
+    size, channels = 272, (672, lite0.FEATURES)
+    block = 11
+
+    def __init__(self):
+        super().__init__()
+        self.network = lite0.Lite0()
+        del self.network.classify
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, 272, 272) in [-1, 1] -> (B, 672, 17, 17) and (B, 1280)."""
+        pooled, regions = self.network.features(x, inside=self.block)
+        return regions, pooled
+
+
 def build(name: str, width: int = 32, size: int = 34) -> nn.Module:
     """The trunk called ``name``; ``width`` and ``size`` are the small one's."""
-    return InceptionTrunk() if name == "inception-v3" else SmallTrunk(width, size)
+    if name == "small":
+        return SmallTrunk(width, size)
+    return {"inception-v3": InceptionTrunk, lite0.NAME: Lite0Trunk}[name]()
 
 
 def resize(images: Tensor, size: int, align_corners: bool = True) -> Tensor:

@@ -54,7 +54,8 @@ class Damsm(Recipe):
         super().__init__(config, index, fabric, networks, basis)
         self.data = ImageTextDataset.from_config(config, index)
         few = dict(split="test", limit=VALIDATED)
-        self.unseen = ImageTextDataset.from_config(config, index, **few) if index.split("test") else None
+        unseen = ImageTextDataset.from_config(config, index, **few) if index.split("test") else None
+        self.unseen = unseen if unseen and len(unseen.certain) else None
         encoder, captions = networks["encoder"], captions_of(self.data.examples)
         say_what_is_lost(captions, words=True)
         self.vocabulary = encoder.vocabulary
@@ -108,7 +109,7 @@ class Damsm(Recipe):
         return {"vocabulary": self.vocabulary.words[1:]}
 
     def validate(self) -> dict[str, float]:
-        """Recall@1 among 100 on the unseen classes: what says when to stop."""
+        """Recall@1 among 100 on the unseen classes: what says when to stop. Nothing where no pair is certain."""
         if self.unseen is None:
             return {}
         pair = [self.networks[name].eval() for name in ("encoder", "image")]

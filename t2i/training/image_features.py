@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torchvision.models import googlenet as torchvision_googlenet
 from tqdm.auto import tqdm
 
-from t2i import aviarynet
-from t2i.config import CharCnnRnnConfig
+from t2i import aviarynet, lite0
+from t2i.config import DRAWN, CharCnnRnnConfig
 from t2i.data import images
 from t2i.data.dataset import ImageTextDataset
 from t2i.errors import UserError
 from t2i.weights import googlenet_weights
 
-# The length of a small extractor's vectors: short ones make text vectors with entries of order one, like the noise that
+# The length of whitened vectors: short ones make text vectors with entries of order one, like the noise that
 # a generator reads beside them.
 SMALL_LENGTH = 1.5
 
@@ -33,38 +33,45 @@ def googlenet() -> nn.Module:
 
 
 def backbone(config: CharCnnRnnConfig) -> dict:
-    """The small extractor in the place of GoogLeNet where its weights are not to be had; that is said."""
+    """Another extractor in the place of GoogLeNet where its weights are not to be had, after a notice: AviaryNet for
+    drawn pictures, EfficientNet-Lite0 for all others."""
     if config.image_features == "googlenet":
         try:
             googlenet_weights()
         except UserError as missing:
-            tqdm.write(f"{missing} Until then, Char-CNN-RNN learns with the small extractor.")
-            return {"image_features": "aviarynet1"}
+            other = aviarynet.NAME if config.dataset in DRAWN else lite0.NAME
+            tqdm.write(f"{missing} Until then, Char-CNN-RNN learns with the features of {other}.")
+            return {"image_features": other}
     return {}
 
 
 def extractor(name: str) -> Callable[[Tensor], Tensor]:
-    """The function from pictures to vectors that is called ``googlenet`` or ``aviarynet1``; :class:`UserError` where
-    GoogLeNet's weights are missing."""
-    return googlenet() if name == "googlenet" else lambda images: aviarynet.embed(images)[0]
+    """The function from pictures to vectors that is called ``googlenet``, ``aviarynet1`` or ``efficientnet-lite0``;
+    :class:`UserError` where weights are missing."""
+    if name == "googlenet":
+        return googlenet()
+    embed = {aviarynet.NAME: aviarynet.embed, lite0.NAME: lite0.embed}[name]
+    return lambda images: embed(images)[0]
 
 
 class Whitening(nn.Module):
-    """Lays features (N, F) of a small extractor into the text's space: whitened, brought to one length, and turned into
-    ``embedding_size`` dimensions by a fixed random rotation.
+    """Lays features (N, F) that are not as many as the text's into its space: whitened, brought to one length, and
+    turned into ``embedding_size`` dimensions by a fixed random rotation.
 
     What varies inside a class (pose, side, background) says nothing about the class and is scaled down: the features
-    get the identity as their covariance within classes. GoogLeNet's 1,024 features need none of this; as there,
+    get the identity as their covariance within classes. Where there are more than ``embedding_size`` of them, the
+    directions in which classes vary least inside are left out. GoogLeNet's 1,024 features need none of this; as there,
     nothing on the image side is learned.
     """
 
     def __init__(self, size: int, embedding_size: int):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        rotation = torch.linalg.qr(torch.randn(embedding_size, size, generator=generator)).Q
-        self.register_buffer("rotation", rotation.contiguous())  # (embedding_size, size), orthonormal columns
+        kept = min(size, embedding_size)
+        rotation = torch.linalg.qr(torch.randn(embedding_size, kept, generator=generator)).Q
+        self.register_buffer("rotation", rotation.contiguous())  # (embedding_size, kept), orthonormal columns
         self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("whiten", torch.eye(size))
+        self.register_buffer("whiten", torch.eye(size, kept))
 
     def fit(self, features: Tensor, labels: Tensor) -> "Whitening":
         """Measure mean and covariance on features (N, F) of classes 0 to C - 1; without classes, of all together."""
@@ -75,7 +82,9 @@ class Whitening(nn.Module):
         covariance = inner.T @ inner / len(features)
         ridge = 0.05 * covariance.diagonal().mean() + 1e-8  # few images, dead features
         values, vectors = torch.linalg.eigh(covariance + ridge * torch.eye(len(covariance)))
-        self.whiten = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+        kept = self.whiten.shape[1]
+        scaled = vectors[:, -kept:] * values[-kept:].rsqrt()
+        self.whiten = scaled @ vectors.T if kept == len(values) else scaled
         return self
 
     def forward(self, features: Tensor) -> Tensor:

@@ -390,7 +390,7 @@ def test_an_unknown_setting_is_refused():
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ({"trunk": "vgg"}, "There is no trunk called 'vgg'. Choose one of: inception-v3, small."),
+        ({"trunk": "vgg"}, "There is no trunk called 'vgg'. Choose one of: inception-v3, small, efficientnet-lite0."),
         ({"rnn": "RNN"}, "There is no rnn called 'RNN'. Choose one of: LSTM, GRU."),
     ],
 )
@@ -457,3 +457,20 @@ def test_the_numbers_of_a_stage_of_one_s_own_are_settings(monkeypatch):
     assert configs.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     with pytest.raises(UserError, match=r"power is -1\. Give a number from 0 on\."):
         configs.load("attngan", "cub", power=-1)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "drawn"), [("aviary", True), ("aviary-200", True), ("flowers", False), ("cub", False)]
+)
+@pytest.mark.parametrize("profile", ["smoke", "cpu", "night", "gpu"])
+def test_photographs_are_seen_by_lite0_wherever_drawn_birds_are_by_aviarynet(profile, dataset, drawn):
+    of = {model: configs.load(model, dataset, profile) for model in configs.MODELS}
+    named = {config.evaluation_protocol.partition("-")[2] for config in of.values() if hasattr(config, "noise_size")}
+    assert named == {"aviarynet1" if drawn else "lite0"}
+    for model in ("char-cnn-rnn", "char-cnn-rnn-icml"):
+        assert of[model].image_features == ("aviarynet1" if drawn else "efficientnet-lite0")
+    assert (of["damsm"].trunk == "efficientnet-lite0") == (not drawn and profile in ("night", "gpu"))
+
+
+def test_a_folder_of_one_s_own_is_taken_for_photographs(tmp_path):
+    assert configs.load("gan-cls", str(tmp_path), "cpu").evaluation_protocol == "fid2k-lite0"

@@ -17,7 +17,7 @@ class Numbered:
     """A set whose image k is filled with k and whose caption is its number; two images to a class."""
 
     def __init__(self, count: int):
-        self.labels = np.arange(count) // 2
+        self.labels, self.certain = np.arange(count) // 2, np.arange(count)
         self.examples = [Example(str(k), None, (str(k), str(k)), None, "test") for k in range(count)]
 
     def __len__(self):

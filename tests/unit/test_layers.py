@@ -17,6 +17,7 @@ ORDER = (
     {"paths"},
     {"contents", "formats", "locks", "own"},
     {"config", "device", "checkpoint", "log", "provenance", "weights"},
+    {"lite0"},
     {"text"},
     {"data"},
     {"aviarynet", "losses", "pickles", "official_layout", "official_names"},

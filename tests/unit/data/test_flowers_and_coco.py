@@ -1,18 +1,43 @@
 import json
 
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 from t2i.data import coco, flowers
 from t2i.errors import UserError
 
 
-def test_flowers_with_our_split(little_flowers):
+def test_flowers_without_lists_have_the_split_of_the_papers(little_flowers):
+    assert set(range(1, 21)) == flowers.UNSEEN_CLASSES
+    assert {example.split for example in flowers.read(little_flowers).checked().examples} == {"test"}  # 4, 5 and 6
+    savemat(little_flowers / "imagelabels.mat", {"labels": np.array([[4, 20, 21, 102]])})
+    for number, label in enumerate((4, 20, 21, 102), start=1):
+        text = little_flowers / "text_c10" / f"class_{label:05d}" / f"image_{number:05d}.txt"
+        text.parent.mkdir(exist_ok=True)
+        text.write_text(f"flower {number}\n\nof kind {label}\n")
     index = flowers.read(little_flowers).checked()
     assert index.name == "flowers"
-    assert [example.class_id for example in index.examples] == [4, 5, 6, 4, 5, 6]
-    assert [example.key for example in index.split("test")] == ["class_00005/image_00002", "class_00005/image_00005"]
+    assert [(example.class_id, example.split) for example in index.examples] == [
+        (4, "test"), (20, "test"), (21, "train"), (102, "train"),
+    ]  # fmt: skip
     assert index.examples[0].captions == ("flower 1", "of kind 4")
-    assert len(flowers.UNSEEN_CLASSES) == 20
+    assert index.examples[0].key == "class_00004/image_00001"
+
+
+def test_captions_of_a_class_are_an_image_s_own_where_the_list_says_so(little_flowers):
+    assert all(example.own_captions for example in flowers.read(little_flowers).examples)
+    (little_flowers / "text_c10").rename(little_flowers / "text_classlevel")
+    index = flowers.read(little_flowers)
+    assert not any(example.own_captions for example in index.examples)
+    assert index.notes == ["captions fit the class, not the single image: matching is measured on such pairs alone"]
+    (little_flowers / "paired.txt").write_text("image_00002\r\nimage_00006\r\n")
+    index = flowers.read(little_flowers)
+    assert [example.key[-1] for example in index.examples if example.own_captions] == ["2", "6"]
+    assert "but for 2 images whose captions are certainly their own (2 of unseen classes)" in index.notes[0]
+    (little_flowers / "paired.txt").write_text("image_00002\nimage_00007\n")
+    with pytest.raises(UserError, match=r"paired\.txt: image_00007 is no image of this set"):
+        flowers.read(little_flowers)
 
 
 def test_flowers_with_reeds_split(little_flowers):
@@ -62,14 +87,26 @@ def test_flowers_without_captions_or_labels(little_flowers):
         flowers.read(little_flowers)
 
 
-def test_the_sample_flowers(samples):
+def test_the_small_sample_of_flowers(samples):
     index = flowers.read(samples("flowers102_64")).checked()
     assert len(index.examples) == 8189
     assert sum(len(example.captions) for example in index.examples) == 81_890 - 13  # 13 lines are blank
-    assert len({example.class_id for example in index.split("train")}) == 82
-    assert len({example.class_id for example in index.split("test")}) == 20
     assert index.class_names[1] == "pink primrose"
-    assert any("class" in note for note in index.notes)
+    assert not any(example.own_captions for example in index.examples)
+
+
+def test_the_sample_of_flowers_has_the_papers_split_with_the_lists_and_without(samples, tmp_path):
+    root = samples("flowers102")
+    for name in ("jpg", "imagelabels.mat", "text_classlevel"):
+        (tmp_path / name).symlink_to(root / name)
+    listed, unlisted = (flowers.read(place).checked() for place in (root, tmp_path))
+    for index in (listed, unlisted):
+        assert [len(index.split(split)) for split in ("train", "test")] == [7034, 1155]
+        classes = [{example.class_id for example in index.split(split)} for split in ("train", "test")]
+        assert list(map(len, classes)) == [82, 20]
+    assert [e.split for e in listed.examples] == [e.split for e in unlisted.examples]
+    certain = [example for example in listed.examples if example.own_captions]
+    assert len(certain) == 653 and sum(example.split == "test" for example in certain) == 92
 
 
 @pytest.fixture

@@ -23,6 +23,9 @@ def test_the_course_and_the_papers_have_their_protocols():
     assert {
         "fid200-aviarynet1",
         "fid2k-aviarynet1",
+        "fid200-lite0",
+        "fid2k-lite0",
+        "fid30k-lite0",
         "fid2k-inception-tf",
         "fid30k-inception-tf",
         "fid30k-inception-legacy",
@@ -33,7 +36,8 @@ def test_the_course_and_the_papers_have_their_protocols():
 
 
 def test_every_setting_names_a_protocol_that_exists():
-    profiles = [rows for models in config.PROFILES.values() for rows in models.values()]
+    tables = [*config.PROFILES.values(), *config.ON_PHOTOGRAPHS.values()]
+    profiles = [rows for models in tables for rows in models.values()]
     names = {row["evaluation_protocol"] for row in profiles if "evaluation_protocol" in row}
     names |= {paper.evaluation_protocol for paper in config.PAPER.values()}
     named = {name for name in names if name.startswith("fid")}

@@ -163,3 +163,14 @@ def test_word_maps_show_the_picture_and_then_every_word(words):
     assert [axis.get_title() for axis in drawn] == ["", *words]
     whole, *seen = [axis.images[0].get_array() for axis in drawn]
     assert whole.min() == whole.max() and all(one.max() > 5 * one.min() > 0 for one in seen)
+
+
+def test_the_trunk_of_lite0_gives_seventeen_regions_a_side_and_is_frozen():
+    image = ImageEncoder(trunks.build("efficientnet-lite0"))
+    assert (image.trunk.size, image.trunk.channels) == (272, (672, 1280))
+    found = image(torch.rand(1, 3, 32, 32))
+    assert found.regions.shape == (1, 256, 17, 17) and found.code.shape == (1, 256)
+    assert {name.split(".")[0] for name, part in image.named_parameters() if part.requires_grad} == {
+        "to_regions",
+        "to_code",
+    }

@@ -9,7 +9,7 @@ import torch
 from states import differing, ended
 
 from t2i import config as configs
-from t2i import data, device, galleries, log, losses
+from t2i import data, device, galleries, lite0, log, losses
 from t2i.__main__ import main
 from t2i.data.captions import Vocabulary
 from t2i.errors import UserError
@@ -226,3 +226,31 @@ def test_real_photographs_train_and_are_measured(samples, name, dataset, tmp_pat
 def test_an_encoder_has_one_protocol(damsm_folder):
     with pytest.raises(UserError, match="damsm is measured by r-precision, not by fid2k-aviarynet1"):
         evaluate(Run.load(damsm_folder), protocol="fid2k-aviarynet1")
+
+
+def test_the_trunk_of_lite0_has_its_imagenet_weights_and_lets_gradients_through(tiny_damsm):
+    trunk = training_trunks.trunk(tiny_damsm(trunk="efficientnet-lite0"))
+    pictures = torch.rand(2, 3, 272, 272, requires_grad=True)
+    regions, pooled = trunk(pictures)
+    features, _ = lite0.load().features(pictures.detach())
+    torch.testing.assert_close(pooled, features, atol=1e-4, rtol=1e-4)
+    assert regions.shape == (2, 672, 17, 17)
+    (regions.sum() + pooled.sum()).backward()
+    assert pictures.grad.abs().sum() > 0
+
+
+def test_damsm_learns_on_the_trunk_of_lite0_and_its_run_stands_alone(tiny_damsm):
+    run = fit(tiny_damsm(trunk="efficientnet-lite0", steps=1, batch_size=4, trials=10))
+    kept = Run.load(run.directory).image_encoder.trunk.state_dict()
+    given = lite0.load().state_dict()
+    assert kept and all(torch.equal(value, given[name.removeprefix("network.")]) for name, value in kept.items())
+    assert 0 <= evaluate(run, write=False)["metrics"]["r_precision"] <= 1
+
+
+def test_without_inception_s_weights_photographs_are_seen_by_lite0(without_classes, monkeypatch, capsys):
+    def missing():
+        raise UserError("inception.pth is missing", "Put it there.")
+
+    monkeypatch.setattr(training_trunks, "legacy_weights", missing)
+    config = configs.load("damsm", str(without_classes), "smoke", trunk="inception-v3")
+    assert training_trunks.backbone(config) == {"trunk": "efficientnet-lite0"}

@@ -1,0 +1,53 @@
+"""What FID and KID would be of pictures that are real: of the right classes, and of wrong ones."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from t2i import device
+from t2i.data.dataset import ImageTextDataset, rng_for
+from t2i.data.images import to_uint8
+from t2i.metrics import fidelity
+from t2i.metrics.metric import Metric, too_few
+
+LEAST = 4  # unseen images: two halves of two
+
+
+class References(Metric):
+    """FID and KID, under the evaluation's protocol, of one half of the unseen images against the other; and of as many
+    images of the classes to learn from as the protocol has pictures, or all, against all unseen ones. What a model gets
+    lies between the two if it draws real-looking pictures of what it is asked for; FIDs depend on the counts, which the
+    record says, KIDs do not."""
+
+    name = "references"
+    needs = "a generator that is measured by EfficientNet-Lite0"
+
+    def applies(self, run) -> bool:
+        return not run.is_encoder and run.config.evaluation_protocol.endswith("-lite0")
+
+    def lacking(self, unseen) -> str | None:
+        learned = len(unseen.index.split("train"))
+        few = f"it takes two images to learn from, and there is {learned}" if learned < 2 else None
+        return too_few(unseen, images=LEAST) or few
+
+    def protocol(self, evaluation) -> str:
+        return f"references-{evaluation.protocol.name}"
+
+    def measure(self, evaluation) -> dict[str, float]:
+        unseen, protocol = evaluation.unseen, evaluation.protocol
+        order = rng_for(evaluation.seed, 0, "halves of unseen images").permutation(len(unseen))
+        halves = [_pictures(unseen, np.sort(part)) for part in np.array_split(order, 2)]
+        limit = dict(limit=protocol.images)
+        wrong = ImageTextDataset.from_config(evaluation.run.config, unseen.index, "train", **limit)
+        pairs = {"halves": halves, "wrong_classes": (_pictures(wrong), _pictures(unseen))}
+        place, found = device.choose(evaluation.run.device), {}
+        for name, (ours, theirs) in pairs.items():
+            scored = fidelity.score(ours, theirs, replace(protocol, images=len(ours)), place)
+            found |= {f"{figure}_{name}": scored[key] for figure, key in (("fid", "fid"), ("kid", "kid_mean"))}
+            evaluation.notes[f"references_{name}"] = f"{len(ours):,} images against {len(theirs):,}"
+        return found
+
+
+def _pictures(images: ImageTextDataset, numbers: np.ndarray | None = None):
+    """The middle crops of some images, or of all: uint8 (N, 3, s, s)."""
+    return to_uint8(images.evaluation_images(np.arange(len(images)) if numbers is None else numbers)[-1])
