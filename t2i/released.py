@@ -12,54 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 
-from t2i import config as configs
 from t2i import own, paths, plots
 from t2i.errors import UserError
+from t2i.training.released import NAMES, PREFIX, WEIGHTS, beside, load, read, run
 from t2i.training.run import Run
 
-PREFIX = "released:"  # before a name, wherever the command line takes the folder of a run
-WEIGHTS = "weights.safetensors"
+__all__ = ["NAMES", "PREFIX", "WEIGHTS", "beside", "load", "read", "run"]  # and what is defined here
 RECORD = "result.json"
 LIMIT = 12  # MB that one model may take
 SHEET = 8  # pictures per caption
-NAMES = tuple(sorted(file.parent.name for file in paths.released().glob(f"*/{WEIGHTS}")))
-
-
-def load(name: str) -> Run:
-    """The released model ``name``; :class:`UserError` for a name that is none, naming those that are."""
-    if name not in NAMES:
-        there = f"those that come with the course: {', '.join(NAMES)}" if NAMES else "none comes with this checkout"
-        raise UserError(f"There is no released model called {name!r}", f"Choose one of {there}.")
-    return read(paths.released() / name)
-
-
-def run(where: str | Path) -> Run:
-    """The run that ``where`` names: a folder, or "released:" and the name of a released model."""
-    where = str(where)
-    return load(where.removeprefix(PREFIX)) if where.startswith(PREFIX) else Run.load(where)
-
-
-def read(folder: Path) -> Run:
-    """The released model in ``folder``, in float32; :class:`UserError` where its files are damaged."""
-    file = folder / WEIGHTS
-    try:
-        with safe_open(file, "pt") as kept:
-            state = json.loads(kept.metadata()["state"])
-            for path in list(kept.keys()):
-                *parents, last = json.loads(path)
-                place = state
-                for part in parents:
-                    place = place[part]
-                tensor = kept.get_tensor(path)
-                place[last] = tensor.float() if tensor.is_floating_point() else tensor
-    except Exception as error:  # safetensors has errors of its own
-        raise UserError(f"{file} cannot be read ({error})", f"Restore it: git checkout -- {folder}") from error
-    found = Run(configs.from_dict(state["config"]), state, folder)
-    found.is_released = True
-    return found
 
 
 def release(source: Run, name: str, root: Path | None = None) -> Path:

@@ -10,6 +10,7 @@ from t2i import checkpoint, data, device
 from t2i import config as configs
 from t2i.config import Config
 from t2i.errors import UserError
+from t2i.training import released
 from t2i.training.encoders import PublishedEncoders
 from t2i.training.objectives import OBJECTIVES, Objective
 from t2i.training.recipe import Basis, Recipe
@@ -114,8 +115,6 @@ def basis(config: Config, given: dict[str, Run], train: Callable[[Config], Run])
     or lie in the folders that it names ("released:NAME" for a model that comes with the course), or belong to the same
     data, profile and seed, which ``train`` loads or trains. A GAN lends the encoders it was trained with. Raises
     :class:`UserError` for a run of another kind."""
-    from t2i import released  # here, because it builds on runs
-
     runs, needs = {}, configs.needs(config)
     for role in given:
         if role not in needs:

@@ -11,6 +11,7 @@ from t2i import paths, released
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.training import Run
+from t2i.training import released as reading
 
 CAPTIONS = ["a red bird with a white belly", "a blue bird"]
 
@@ -72,7 +73,7 @@ def test_nothing_is_written_beside_it(pair, monkeypatch):
 def test_a_name_or_a_folder(pair, monkeypatch):
     run, folder = pair
     monkeypatch.setattr(paths, "released", lambda: folder.parent)
-    monkeypatch.setattr(released, "NAMES", ("tiny",))
+    monkeypatch.setattr(reading, "NAMES", ("tiny",))
     assert released.run("released:tiny").is_released and not released.run(run.directory).is_released
     with pytest.raises(UserError, match=r"no released model called 'huge'.*tiny"):
         released.run("released:huge")
