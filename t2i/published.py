@@ -55,6 +55,7 @@ _FILES = {
     "own": "StackGAN's fine-tuned Inception, as its checkpoint or converted, where --weights says",
     "judge": "image_encoderN.pth beside text_encoderN.pth when the text encoder is imported",
 }
+_OTHERS = "nothing; .discriminators[2] is D_NET256, and other models and data sets have their names"
 _COUNT = "sum(p.numel() for p in models.build('dm-gan', 'cub').generator.parameters())"
 
 
@@ -191,13 +192,16 @@ def command(dataset: str, metric: str, implementation: str | None = None) -> tup
         "encoder_accuracy_%": ("python -m t2i train char-cnn-rnn --dataset flowers", "batch_accuracy in stats.jsonl"),
     }
     if metric.startswith("params"):
-        return f'python -c "from t2i import models; print({_COUNT})"', "nothing; .discriminators[2] is D_NET256, and other models and data sets have their names"
+        return (
+            f'python -c "from t2i import models; print({_COUNT})"',
+            _OTHERS,
+        )
     return others[metric]
 
 
 def commands(dataset: str | None = None) -> pd.DataFrame:
-    """For every column of the papers' tables the command that computes it, and what must be where; a paper is the name of
-    its source."""
+    """For every column of the papers' tables the command that computes it, and what must be where; a paper has the name
+    of its source."""
     found = []
     for table in tables(dataset):
         columns = {(row["dataset"], row["metric"], row["fid_impl"]): None for row in table.rows}

@@ -6,6 +6,7 @@ equal, and nowhere else. Rows that look bad stay.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -106,6 +107,7 @@ def figures(
     for one. What is a share in records is a percentage here. Runs that were not measured so have no row.
     """
     known = {column.key: column for column in metric_columns().values()}
+    known |= {column.shuffled: replace(column, key=column.shuffled) for column in known.values() if column.shuffled}
     titled = metric_columns().get(metric)
     key = key or (titled.key if titled else metric)
     figure = known.get(key, Column(key, metric))

@@ -17,8 +17,8 @@ from t2i.__main__ import main
 from t2i.errors import UserError
 from t2i.metrics import conditioning, r_precision, records
 from t2i.metrics.evaluate import test_captions as captions_of
-from t2i.metrics.r_precision import TIES
 from t2i.metrics.protocols import PROTOCOLS
+from t2i.metrics.r_precision import TIES
 from t2i.metrics.table import METRICS, columns
 from t2i.released import NAMES
 from t2i.training.encoders import Encoders
