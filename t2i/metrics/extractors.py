@@ -5,17 +5,21 @@ generator.
 """
 
 import copy
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch_fidelity import FeatureExtractorBase, register_feature_extractor
+from torch_fidelity import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torchvision.models import inception_v3
 
 from t2i import aviarynet, weights
+from t2i.errors import check_name
+from t2i.metrics.protocols import Protocol
 
 
 class AviaryNetExtractor(FeatureExtractorBase):
@@ -116,8 +120,27 @@ EXTRACTORS = {
 }
 
 
-def register() -> None:
-    """Make :data:`EXTRACTORS` known to torch-fidelity; may be called again."""
-    for name, extractor in EXTRACTORS.items():
-        if name not in FEATURE_EXTRACTORS_REGISTRY:
-            register_feature_extractor(name, extractor)
+def load(
+    protocol: Protocol, device: str | torch.device = "cpu", file: Path | str | None = None
+) -> FeatureExtractorBase:
+    """The network of ``protocol`` with the layers that it needs, on ``device``; ``file`` holds its weights, where they
+    do not lie at their usual place. Raises :class:`UserError` for an unknown extractor and for missing weights."""
+    check_name("extractor", protocol.extractor, EXTRACTORS)
+    layers = [layer for layer in dict.fromkeys((protocol.fid_layer, protocol.isc_layer)) if layer]
+    made = EXTRACTORS[protocol.extractor](protocol.extractor, layers, feature_extractor_weights_path=file)
+    return made.requires_grad_(False).eval().to(device)
+
+
+def place(extractor: nn.Module) -> torch.device:
+    """Where ``extractor`` computes."""
+    weights = chain(extractor.parameters(), extractor.buffers())
+    return next((value.device for value in weights), torch.device("cpu"))
+
+
+def digest(extractor: nn.Module) -> str:
+    """The sha256 of all weights."""
+    found = sha256()
+    for name, value in extractor.state_dict().items():
+        found.update(name.encode())
+        found.update(value.cpu().contiguous().numpy())
+    return found.hexdigest()

@@ -23,7 +23,7 @@ class Protocol:
     name: str
     extractor: str
     images: int
-    fid_layer: str
+    fid_layer: str | None
     isc_layer: str | None
     isc_splits: int
     kid_subset_size: int
