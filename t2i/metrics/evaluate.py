@@ -54,7 +54,8 @@ def evaluate(
         raise UserError(problem, "Leave --protocol out: it chooses how the pictures of a generator are measured.")
     chosen, left_out = table.choose(run, metrics)
     evaluation = Evaluation(run, None if run.is_encoder else protocols.get(name), weights)
-    file = run.directory / (records.NAME if name == default else f"result-{name}.json")
+    own = evaluation.protocol.name if evaluation.protocol else name
+    file = run.directory / (records.NAME if name == default else f"result-{own}.json")
     earlier = records.earlier(file, run) if write and metrics is not None else None
 
     chosen, impossible = _possible(chosen, evaluation, named=metrics is not None)

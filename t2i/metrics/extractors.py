@@ -1,4 +1,4 @@
-"""The networks in whose feature space images are compared, registered with torch-fidelity under the protocols' names.
+"""The networks in whose feature space images are compared, as torch-fidelity's extractors.
 
 Each takes uint8 images (B, 3, H, W) of any size and resizes inside, as its docstring says. Making one moves no random
 generator.
@@ -9,17 +9,16 @@ from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch_fidelity import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import inception_v3
 
 from t2i import aviarynet, weights
-from t2i.errors import check_name
-from t2i.metrics.protocols import Protocol
+from t2i.data.images import resize_by_pillow
+from t2i.metrics.finetuned import BirdsInception, FlowersInception
+from t2i.metrics.protocols import Protocol, find
 
 
 class AviaryNetExtractor(FeatureExtractorBase):
@@ -82,8 +81,7 @@ class InceptionLegacy(FeatureExtractorBase):
         self.net = net.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        resized = torch.stack([_resize_by_pillow(image, 299) for image in images.cpu()])
-        return (self.net(legacy_affine(resized.to(images.device).float() / 255)),)
+        return (self.net(legacy_affine(resize_by_pillow(images, 299).float() / 255)),)
 
     @staticmethod
     def get_provided_features_list():
@@ -108,15 +106,12 @@ def legacy_affine(pixels: Tensor) -> Tensor:
     return pixels * (std / 0.5) + (mean - 0.5) / 0.5
 
 
-def _resize_by_pillow(image: Tensor, side: int) -> Tensor:
-    picture = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((side, side), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
 EXTRACTORS = {
     "aviarynet1": AviaryNetExtractor,
     "inception-tf": InceptionTf,
     "inception-legacy": InceptionLegacy,
+    "inception-birds": BirdsInception,
+    "inception-flowers": FlowersInception,
 }
 
 
@@ -125,9 +120,9 @@ def load(
 ) -> FeatureExtractorBase:
     """The network of ``protocol`` with the layers that it needs, on ``device``; ``file`` holds its weights, where they
     do not lie at their usual place. Raises :class:`UserError` for an unknown extractor and for missing weights."""
-    check_name("extractor", protocol.extractor, EXTRACTORS)
+    kind = find("extractor", protocol.extractor, EXTRACTORS)
     layers = [layer for layer in dict.fromkeys((protocol.fid_layer, protocol.isc_layer)) if layer]
-    made = EXTRACTORS[protocol.extractor](protocol.extractor, layers, feature_extractor_weights_path=file)
+    made = kind(protocol.extractor, layers, feature_extractor_weights_path=file)
     return made.requires_grad_(False).eval().to(device)
 
 
