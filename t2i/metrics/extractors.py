@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch_fidelity import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import inception_v3
@@ -59,6 +60,23 @@ class InceptionTf(FeatureExtractorInceptionV3):
         file = str(weights.inception_weights(feature_extractor_weights_path))
         with torch.random.fork_rng(devices=[]):  # it draws the weights that the file then replaces
             super().__init__(name, features_list, feature_extractor_weights_path=file, **options)
+
+
+class PytorchFid(InceptionTf):
+    """The package pytorch-fid from 0.2 on, which papers after 2019 measure with: the TensorFlow FID's network with
+    bilinear resizing as torch has it, without antialiasing, and pixels 2x / 255 − 1: "2048" (B, 2048). DM-GAN's own FID
+    is an older state of it: :class:`InceptionLegacy`."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        x = F.interpolate(images.float() / 255, (299, 299), mode="bilinear", align_corners=False) * 2 - 1
+        for name, layer in self.named_children():  # in the order in which they follow each other
+            if name != "fc":
+                x = layer(x)
+        return (x.flatten(1),)
+
+    @staticmethod
+    def get_provided_features_list():
+        return ("2048",)
 
 
 class InceptionLegacy(FeatureExtractorBase):
@@ -110,6 +128,7 @@ EXTRACTORS = {
     "aviarynet1": AviaryNetExtractor,
     "inception-tf": InceptionTf,
     "inception-legacy": InceptionLegacy,
+    "pytorch-fid": PytorchFid,
     "inception-birds": BirdsInception,
     "inception-flowers": FlowersInception,
 }

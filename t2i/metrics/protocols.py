@@ -39,6 +39,7 @@ _EXTRACTORS = {
     "aviarynet1": {"fid_layer": "pool", "isc_layer": "body"},
     "inception-tf": {"fid_layer": "2048", "isc_layer": "logits_unbiased"},
     "inception-legacy": {"fid_layer": "2048", "isc_layer": None},
+    "pytorch-fid": {"fid_layer": "2048", "isc_layer": None},
     "inception-birds": {"fid_layer": None, "isc_layer": "logits"},
     "inception-flowers": {"fid_layer": None, "isc_layer": "logits"},
 }
@@ -69,6 +70,7 @@ PROTOCOLS = {
         _protocol(2_000, "inception-tf"),
         _protocol(30_000, "inception-tf"),
         _protocol(30_000, "inception-legacy"),
+        _protocol(30_000, "pytorch-fid"),
         _protocol(30_000, "inception-birds"),
         _protocol(30_000, "inception-flowers"),
     )

@@ -11,7 +11,7 @@ from torchvision.models import inception_v3
 
 from t2i import aviarynet, weights
 from t2i.errors import UserError
-from t2i.metrics import extractors, fidelity, protocols
+from t2i.metrics import extractors, fidelity, finetuned, protocols
 
 COLOURS = torch.tensor([[r, g, b] for r in (0, 128, 255) for g in (0, 128, 255) for b in (128,)], dtype=torch.uint8)
 PROTOCOL = replace(protocols.get("fid200-aviarynet1"), name="fid90-aviarynet1", images=90)
@@ -204,6 +204,23 @@ def test_the_legacy_extractor_gives_torchvisions_pooled_features(tmp_path, monke
     assert resized.shape == (2, 2048)
 
 
+def test_pytorch_fid_is_the_same_network_with_its_own_preparation(tmp_path, monkeypatch):
+    torch.save({}, tmp_path / "nothing.pth")
+    monkeypatch.setattr(weights, "inception_weights", lambda path: tmp_path / "nothing.pth")
+    monkeypatch.setattr(extractors.InceptionTf, "load_state_dict", lambda self, state: None)
+    theirs, ours = (kind("x", ["2048"]) for kind in (extractors.InceptionTf, extractors.PytorchFid))
+    nn.Module.load_state_dict(ours, nn.Module.state_dict(theirs))
+    shown, images = [], pictures(2, side=40)
+    ours.Conv2d_1a_3x3.register_forward_pre_hook(lambda layer, given: shown.append(given[0]))
+    with torch.no_grad():
+        (found,) = ours(images)
+        x = images.float() / 127.5 - 1
+        torch.testing.assert_close(shown[0], nn.functional.interpolate(x, 299, mode="bilinear"), atol=1e-5, rtol=0)
+        whole = pictures(2, side=299)
+        torch.testing.assert_close(ours(whole)[0], theirs(whole)[0], atol=0.02 * theirs(whole)[0].std(), rtol=0.02)
+    assert found.shape == (2, 2048)
+
+
 def test_a_score_moves_no_random_generator(small_net):
     before = torch.get_rng_state()
     fidelity.score(pictures(), pictures(), PROTOCOL)
@@ -216,6 +233,12 @@ def test_making_an_extractor_moves_no_random_generator(name, imagenet_file, tmp_
     monkeypatch.setattr(weights, "legacy_weights", lambda path: imagenet_file)
     monkeypatch.setattr(weights, "inception_weights", lambda path: tmp_path / "nothing.pth")
     monkeypatch.setattr(extractors.InceptionTf, "load_state_dict", lambda self, state: None)
+    monkeypatch.setattr(finetuned, "_read", lambda file, wanted: {})
+    monkeypatch.setattr(
+        finetuned,
+        "_in_our_layout",
+        lambda net, *given: {key: torch.ones_like(value, device="cpu") for key, value in net.state_dict().items()},
+    )
     before, kind = torch.get_rng_state(), extractors.EXTRACTORS[name]
-    kind(name, list(kind.get_provided_features_list())[:1])
+    kind(name, list(kind.get_provided_features_list())[:1], feature_extractor_weights_path=tmp_path / "nothing.pth")
     assert torch.equal(torch.get_rng_state(), before)
