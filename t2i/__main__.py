@@ -106,6 +106,7 @@ def evaluate(
     run: Path,
     metric: tuple[str, ...] = (),
     protocol: str | None = None,
+    weights: Path | None = None,
     json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
     root: Root = None,
 ) -> None:
@@ -115,6 +116,7 @@ def evaluate(
         run: a run folder, or released:NAME for a model that comes with the course.
         metric: names such as fidelity r_precision; other figures of the same state of the run are kept. Default: all.
         protocol: a named protocol such as fid2k-aviarynet1; default: the profile's.
+        weights: the file of the protocol's network, where it does not lie at its usual place.
         json_file: also write the record here, into a file of its own.
         root: where the run's data lie now, if they were moved.
     """
@@ -124,7 +126,7 @@ def evaluate(
 
     if json_file:
         records.check_copy(json_file)
-    record = measure(released.run(run).at(root), metric or None, protocol)
+    record = measure(released.run(run).at(root), metric or None, protocol, weights=weights)
     if json_file:
         paths.write_json(json_file, record)
     width = max(map(len, record["metrics"])) + 2

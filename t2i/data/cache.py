@@ -89,6 +89,11 @@ class ImageCache:
         """The bytes of all images together."""
         return int(self.starts[-1])
 
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits over the pixels of all images: what they are, wherever they lie."""
+        return hashlib.sha256(json.dumps([self.shapes, self._sums]).encode()).hexdigest()[:16]
+
     def _sources(self) -> str:
         """A digest of everything that the pixels depend on, besides the preparation in the file's name."""
         digest = hashlib.sha256(_VERSION + PIL.__version__.encode())  # Pillow 13 rounds tall pictures in another order

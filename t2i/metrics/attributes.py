@@ -1,6 +1,7 @@
 """Attribute accuracy: does AviaryNet see in a picture what its caption named?"""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -34,10 +35,14 @@ class Attributes(Metric):
     def protocol(self, evaluation) -> str:
         return f"attributes-{short(len(evaluation.captions))}-{aviarynet.NAME}"
 
+    def look(self, evaluation):
+        return nullcontext(seen)
+
     def measure(self, evaluation) -> dict[str, float]:
-        shown = seen(evaluation.generated)
-        right, wrong = (compared(shown, captions) for captions in (evaluation.captions, evaluation.shuffled_captions))
-        real = accuracy(evaluation.real[torch.from_numpy(evaluation.numbers)], evaluation.captions)
+        shown, asked = evaluation.of_generated(self), evaluation.captions
+        right, wrong = (compared(shown, captions) for captions in (asked, evaluation.shuffled_captions))
+        numbers = torch.from_numpy(evaluation.numbers)
+        real = compared({name: values[numbers] for name, values in evaluation.of_real(self).items()}, asked)
         evaluation.notes["attributes"] = {
             name: row | {"shuffled": wrong[name]["accuracy"], "real": real[name]["accuracy"]}
             for name, row in right.items()

@@ -4,6 +4,8 @@ For photographs, whose attributes nobody wrote down. The judge is a classifier t
 nearest mean of the real unseen images of a class, in the features of EfficientNet-Lite0.
 """
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,8 +17,6 @@ from t2i.data.dataset import rng_for
 from t2i.data.images import from_uint8
 from t2i.metrics.metric import Column, Metric, too_few
 
-BATCH = 64
-
 
 class ClassConsistency(Metric):
     """How often a picture is taken for one of its caption's class; of another caption's; and, of real images, how often
@@ -25,8 +25,10 @@ class ClassConsistency(Metric):
     name = "class_consistency"
     needs = "a generator of photographs"
     columns = (
-        Column("class_consistency", "class seen", 3, "class_consistency_shuffled", "with captions shuffled"),
-        Column("class_consistency_real", "class seen in real images", 3),
+        Column(
+            "class_consistency", "class seen", 1, "class_consistency_shuffled", "with captions shuffled", percent=True
+        ),
+        Column("class_consistency_real", "class seen in real images", 1, percent=True),
     )
 
     def applies(self, run) -> bool:
@@ -42,11 +44,13 @@ class ClassConsistency(Metric):
         classes = int(evaluation.unseen.labels.max()) + 1
         return f"class-{classes}-{lite0.NAME}-{len(evaluation.captions)}"
 
+    def look(self, evaluation):
+        place = device.choose(evaluation.run.device)
+        return nullcontext(lambda pictures: {"features": features(from_uint8(pictures), place)})
+
     def measure(self, evaluation) -> dict[str, float]:
-        unseen, place = evaluation.unseen, device.choose(evaluation.run.device)
-        parts = np.array_split(np.arange(len(unseen)), -(-len(unseen) // BATCH))
-        real = torch.cat([features(unseen.evaluation_images(part)[-1], place) for part in parts])
-        drawn = torch.cat([features(from_uint8(part), place) for part in evaluation.generated.split(BATCH)])
+        unseen = evaluation.unseen
+        drawn, real = (shown["features"] for shown in (evaluation.of_generated(self), evaluation.of_real(self)))
         labels, asked = torch.from_numpy(unseen.labels), torch.from_numpy(unseen.labels[evaluation.numbers])
         seen = nearest(drawn, means(real, labels))
         return {

@@ -63,7 +63,7 @@ def matching_scores(run: Run, unseen: ImageTextDataset, seed: int, limit: int = 
     discriminator = copy.deepcopy(run.discriminators[-1])  # spectral norm moves on with every look
     right, wrong = [], []
     dealt = shuffle(captions, seed)
-    for part in np.array_split(np.arange(len(chosen)), -(-len(chosen) // 100)):
+    for part in np.array_split(np.arange(len(chosen)), -(-len(chosen) // run.batch_size)):
         features = discriminator.features(unseen.evaluation_images(chosen[part])[-1])
         for scores, texts in ((right, captions), (wrong, dealt)):
             scores.append(discriminator.conditional(features, run.condition([texts[i] for i in part])))

@@ -1,32 +1,43 @@
 """``evaluate(run)``: everything that the course measures of a run, in one record."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch_fidelity import FeatureExtractorBase
 from tqdm.auto import tqdm
 
 from t2i import data, device
 from t2i.data.dataset import ImageTextDataset, rng_for
-from t2i.data.images import from_uint8, to_uint8
+from t2i.data.images import to_uint8
 from t2i.errors import UserError
-from t2i.metrics import conditioning, protocols, r_precision, records, table
+from t2i.metrics import conditioning, extractors, protocols, records, table
 from t2i.metrics.metric import Metric
 from t2i.metrics.protocols import Protocol
 from t2i.training import obtain
 from t2i.training.run import Run
 
+BATCH = 32  # pictures that are shown at once where a run does not draw them
+
 
 def evaluate(
-    run: Run, metrics: Sequence[str] | None = None, protocol: str | None = None, *, write: bool = True
+    run: Run,
+    metrics: Sequence[str] | None = None,
+    protocol: str | None = None,
+    *,
+    weights: Path | str | None = None,
+    write: bool = True,
 ) -> dict:
     """Measure ``run`` on the unseen split of its data and return the record, as :func:`records.make` describes it.
 
     ``metrics`` are names from :data:`table.METRICS`, by default all that apply to the run. ``protocol`` names how
-    pictures are compared with real ones, and how many are drawn (default: the one of the run's config). With ``write``
+    pictures are compared with real ones, and how many are drawn (default: the one of the run's config); ``weights`` is
+    the file with those of its extractor, where they do not lie at their usual place. With ``write``
     the record is kept in the run folder, as ``result.json`` for the default protocol and ``result-<protocol>.json`` for
     any other; a record of some metrics leaves the other figures that are there as they are, and is returned with them.
     Beside a released model nothing is written. torch's random generator is left as it was.
@@ -42,12 +53,14 @@ def evaluate(
         problem = f"{run.config.model} is measured by {default}, not by {name}"
         raise UserError(problem, "Leave --protocol out: it chooses how the pictures of a generator are measured.")
     chosen, left_out = table.choose(run, metrics)
-    evaluation = Evaluation(run, None if run.is_encoder else protocols.get(name))
-    file = run.directory / (records.NAME if name == default else f"result-{name}.json")
+    evaluation = Evaluation(run, None if run.is_encoder else protocols.get(name), weights)
+    own = evaluation.protocol.name if evaluation.protocol else name
+    file = run.directory / (records.NAME if name == default else f"result-{own}.json")
     earlier = records.earlier(file, run) if write and metrics is not None else None
 
     chosen, impossible = _possible(chosen, evaluation, named=metrics is not None)
     left_out |= impossible
+    evaluation.metrics = chosen
     figures, names = {}, {}
     with torch.random.fork_rng(devices=[]):
         for metric in chosen:
@@ -92,12 +105,16 @@ def _possible(chosen: list[Metric], evaluation: "Evaluation", named: bool) -> tu
 class Evaluation:
     """What the metrics of one run share; each part is made once, when it is first asked for.
 
-    ``protocol`` is None for an encoder, which draws nothing. ``notes`` is what the record keeps besides figures.
+    Pictures are shown to the metrics batch by batch and not kept: the first of ``metrics`` that asks for what it saw
+    starts the one pass in which all of them look. ``protocol`` is None for an encoder, which draws nothing; ``weights``
+    is a file for its extractor. ``notes`` is what the record keeps besides figures.
     """
 
-    def __init__(self, run: Run, protocol: Protocol | None = None):
-        self.run, self.protocol, self.seed = run, protocol, run.config.seed
+    def __init__(self, run: Run, protocol: Protocol | None = None, weights: Path | str | None = None):
+        self.run, self.protocol, self.weights, self.seed = run, protocol, weights, run.config.seed
+        self.metrics: list[Metric] = []
         self.notes: dict = {}
+        self._of_generated: dict[str, dict[str, Tensor]] = {}
 
     @cached_property
     def unseen(self) -> ImageTextDataset:
@@ -137,27 +154,52 @@ class Evaluation:
         return [self.captions[k] for k in self.order]
 
     @cached_property
+    def extractor(self) -> FeatureExtractorBase:
+        """The network in whose features pictures are compared, on the device."""
+        return extractors.load(self.protocol, device.choose(self.run.device), self.weights)
+
+    def of_generated(self, metric: Metric) -> dict[str, Tensor]:
+        """What ``metric`` keeps of the picture of each caption: name -> (N, ...)."""
+        if metric.name not in self._of_generated:
+            together = {m.name: m for m in (metric, *self.metrics)}.values()
+            given = "generated" in vars(self)
+            batches = self.generated.split(BATCH) if given else self.run.stream(self.captions, seed=self.seed)
+            self._of_generated |= self._shown(batches, len(self.captions), together, "drawing pictures")
+        return self._of_generated[metric.name]
+
+    def of_real(self, metric: Metric) -> dict[str, Tensor]:
+        """What ``metric`` keeps of the middle crops of all unseen images: name -> (M, ...)."""
+        shown = self._shown(real_batches(self.unseen), len(self.unseen), [metric], "looking at real images")
+        return shown[metric.name]
+
+    @torch.no_grad()
+    def _shown(
+        self, batches: Iterable[Tensor], total: int, metrics: Iterable[Metric], what: str
+    ) -> dict[str, dict[str, Tensor]]:
+        """What each of ``metrics``, by name, keeps of ``total`` pictures."""
+        kept, done = {metric.name: {} for metric in metrics}, 0
+        with ExitStack() as looking, tqdm(total=total, desc=what, unit="picture", delay=2) as bar:
+            looks = {metric.name: looking.enter_context(metric.look(self)) for metric in metrics}
+            for pictures in batches:
+                rows = slice(done, done := done + len(pictures))
+                for name, look in looks.items():
+                    for key, found in look(pictures).items():
+                        if key not in kept[name]:
+                            kept[name][key] = found.new_empty(total, *found.shape[1:], device="cpu")
+                        kept[name][key][rows] = found
+                bar.update(len(pictures))
+        return kept
+
+    @cached_property
     def generated(self) -> Tensor:
-        """A picture for each caption: uint8 (N, 3, s, s)."""
+        """All pictures at once: uint8 (N, 3, s, s). Whoever sets it has these measured instead of the run's own."""
         return self.run.generate(self.captions, seed=self.seed)
-
-    @cached_property
-    def real(self) -> Tensor:
-        """The middle crops of all unseen images: uint8 (M, 3, s, s)."""
-        return real_images(self.unseen)
-
-    @cached_property
-    def codes(self) -> Tensor:
-        """What DAMSM's image encoder makes of the generated pictures: (N, 256)."""
-        with device.on_device(self.run.image_encoder, self.run.device) as image:
-            parts = self.generated.split(100)
-            return torch.cat([r_precision.image_codes(image, from_uint8(part)) for part in parts])
 
     @property
     def counts(self) -> dict[str, int | None]:
         """How many pictures were drawn (None: none were), and how many unseen images there are."""
-        generated = len(self.generated) if "generated" in vars(self) else None
-        return {"generated_count": generated, "real_count": len(self.unseen)}
+        drawn = self._of_generated or "generated" in vars(self)
+        return {"generated_count": len(self.captions) if drawn else None, "real_count": len(self.unseen)}
 
 
 def test_captions(unseen: ImageTextDataset, count: int, seed: int) -> tuple[list[str], np.ndarray]:
@@ -170,7 +212,12 @@ def test_captions(unseen: ImageTextDataset, count: int, seed: int) -> tuple[list
     return [caption for (caption,) in drawn], numbers
 
 
-def real_images(unseen: ImageTextDataset, batch_size: int = 256) -> Tensor:
+def real_batches(unseen: ImageTextDataset) -> Iterator[Tensor]:
+    """The middle crops of all unseen images, in batches: uint8 (B, 3, s, s)."""
+    for part in torch.arange(len(unseen)).split(BATCH):
+        yield to_uint8(unseen.evaluation_images(part.tolist())[-1])
+
+
+def real_images(unseen: ImageTextDataset) -> Tensor:
     """The middle crops of all unseen images: uint8 (N, 3, s, s)."""
-    numbers = torch.arange(len(unseen)).split(batch_size)
-    return torch.cat([to_uint8(unseen.evaluation_images(part.tolist())[-1]) for part in numbers])
+    return torch.cat(list(real_batches(unseen)))

@@ -1,22 +1,26 @@
-"""The networks in whose feature space images are compared, registered with torch-fidelity under the protocols' names.
+"""The networks in whose feature space images are compared, as torch-fidelity's extractors.
 
 Each takes uint8 images (B, 3, H, W) of any size and resizes inside, as its docstring says. Making one moves no random
 generator.
 """
 
 import copy
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torch_fidelity import FeatureExtractorBase, register_feature_extractor
+from torch.nn import functional as F
+from torch_fidelity import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torchvision.models import inception_v3
 
 from t2i import aviarynet, weights
+from t2i.data.images import resize_by_pillow
+from t2i.metrics.finetuned import BirdsInception, FlowersInception
 from t2i.metrics.lite0_extractor import Lite0Extractor
+from t2i.metrics.protocols import Protocol, find
 
 
 class AviaryNetExtractor(FeatureExtractorBase):
@@ -59,6 +63,23 @@ class InceptionTf(FeatureExtractorInceptionV3):
             super().__init__(name, features_list, feature_extractor_weights_path=file, **options)
 
 
+class PytorchFid(InceptionTf):
+    """The package pytorch-fid from 0.2 on, which papers after 2019 measure with: the TensorFlow FID's network with
+    bilinear resizing as torch has it, without antialiasing, and pixels 2x / 255 − 1: "2048" (B, 2048). DM-GAN's own FID
+    is an older state of it: :class:`InceptionLegacy`."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        x = F.interpolate(images.float() / 255, (299, 299), mode="bilinear", align_corners=False) * 2 - 1
+        for name, layer in self.named_children():  # in the order in which they follow each other
+            if name != "fc":
+                x = layer(x)
+        return (x.flatten(1),)
+
+    @staticmethod
+    def get_provided_features_list():
+        return ("2048",)
+
+
 class InceptionLegacy(FeatureExtractorBase):
     """The network of DM-GAN's FID, pytorch-fid at commit 802da39, at 299 px (bilinear by Pillow): "2048" (B, 2048),
     torchvision's pooled features.
@@ -79,8 +100,7 @@ class InceptionLegacy(FeatureExtractorBase):
         self.net = net.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        resized = torch.stack([_resize_by_pillow(image, 299) for image in images.cpu()])
-        return (self.net(legacy_affine(resized.to(images.device).float() / 255)),)
+        return (self.net(legacy_affine(resize_by_pillow(images, 299).float() / 255)),)
 
     @staticmethod
     def get_provided_features_list():
@@ -105,21 +125,38 @@ def legacy_affine(pixels: Tensor) -> Tensor:
     return pixels * (std / 0.5) + (mean - 0.5) / 0.5
 
 
-def _resize_by_pillow(image: Tensor, side: int) -> Tensor:
-    picture = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((side, side), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
 EXTRACTORS = {
     "aviarynet1": AviaryNetExtractor,
     "lite0": Lite0Extractor,
     "inception-tf": InceptionTf,
     "inception-legacy": InceptionLegacy,
+    "pytorch-fid": PytorchFid,
+    "inception-birds": BirdsInception,
+    "inception-flowers": FlowersInception,
 }
 
 
-def register() -> None:
-    """Make :data:`EXTRACTORS` known to torch-fidelity; may be called again."""
-    for name, extractor in EXTRACTORS.items():
-        if name not in FEATURE_EXTRACTORS_REGISTRY:
-            register_feature_extractor(name, extractor)
+def load(
+    protocol: Protocol, device: str | torch.device = "cpu", file: Path | str | None = None
+) -> FeatureExtractorBase:
+    """The network of ``protocol`` with the layers that it needs, on ``device``; ``file`` holds its weights, where they
+    do not lie at their usual place. Raises :class:`UserError` for an unknown extractor and for missing weights."""
+    kind = find("extractor", protocol.extractor, EXTRACTORS)
+    layers = [layer for layer in dict.fromkeys((protocol.fid_layer, protocol.isc_layer)) if layer]
+    made = kind(protocol.extractor, layers, feature_extractor_weights_path=file)
+    return made.requires_grad_(False).eval().to(device)
+
+
+def place(extractor: nn.Module) -> torch.device:
+    """Where ``extractor`` computes."""
+    weights = chain(extractor.parameters(), extractor.buffers())
+    return next((value.device for value in weights), torch.device("cpu"))
+
+
+def digest(extractor: nn.Module) -> str:
+    """The sha256 of all weights."""
+    found = sha256()
+    for name, value in extractor.state_dict().items():
+        found.update(name.encode())
+        found.update(value.cpu().contiguous().numpy())
+    return found.hexdigest()

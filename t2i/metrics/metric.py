@@ -1,7 +1,11 @@
 """What a metric is: an entry of :data:`t2i.metrics.table.METRICS`."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from t2i.errors import UserError
 
@@ -97,6 +101,12 @@ class Metric:
     def protocol(self, evaluation: "Evaluation") -> str:
         """The name of everything, besides the run, that the figures depend on."""
         raise NotImplementedError
+
+    def look(self, evaluation: "Evaluation") -> AbstractContextManager[Callable[[Tensor], dict[str, Tensor]]]:
+        """A context whose function takes uint8 pictures (B, 3, s, s) and returns what the metric keeps of each of them:
+        name -> (B, ...). All generated pictures pass by once, for all metrics, and none is kept; ``measure`` finds what
+        was kept in ``evaluation.of_generated(self)``, and that of the unseen images in ``evaluation.of_real(self)``."""
+        return nullcontext(lambda pictures: {})
 
     def measure(self, evaluation: "Evaluation") -> dict[str, float | None]:
         """The figures; what else the record is to keep goes into ``evaluation.notes``."""

@@ -5,6 +5,8 @@ The judge is DAMSM, which generators of this line are trained to please, so a hi
 against the value of real pictures and of shuffled captions.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 from t2i import device
 from t2i.data.capacity import NEGATIVES
 from t2i.data.dataset import ImageTextDataset, of_other_classes, rng_for
+from t2i.data.images import from_uint8
 from t2i.errors import UserError
 from t2i.galleries import TIE
 from t2i.metrics import records
@@ -55,10 +58,15 @@ class RPrecision(Metric):
     def protocol(self, evaluation) -> str:
         return records.judged(f"r-precision-{short(len(evaluation.captions))}", evaluation.run)
 
+    @contextmanager
+    def look(self, evaluation) -> Iterator[Callable[[Tensor], dict[str, Tensor]]]:
+        with device.on_device(evaluation.run.image_encoder, evaluation.run.device) as image:
+            yield lambda pictures: {"codes": image_codes(image, from_uint8(pictures))}
+
     def measure(self, evaluation) -> dict[str, float]:
         run, classes = evaluation.run, evaluation.unseen.labels[evaluation.numbers]
         with device.on_device(run.encoder, run.device) as text:
-            asked = evaluation.codes, evaluation.captions, classes
+            asked = evaluation.of_generated(self)["codes"], evaluation.captions, classes
             return of_pictures(*asked, text, evaluation.unseen, evaluation.seed, dealt=evaluation.order)
 
 
@@ -179,7 +187,7 @@ def fold(hits: Tensor, seed: int, rule: str = "all") -> Share:
 
 
 @torch.no_grad()
-def image_codes(image: nn.Module, pictures: Tensor, batch_size: int = 100) -> Tensor:
+def image_codes(image: nn.Module, pictures: Tensor, batch_size: int = 32) -> Tensor:
     """The codes of pictures (N, 3, s, s) in [-1, 1], by an image encoder wherever it is: (N, 256), on the CPU."""
     place = next(image.parameters()).device
     return torch.cat([image(part.to(place)).code.cpu() for part in pictures.split(batch_size)])

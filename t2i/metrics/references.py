@@ -1,13 +1,12 @@
 """What FID and KID would be of pictures that are real: of the right classes, and of wrong ones."""
 
-from dataclasses import replace
-
 import numpy as np
+import torch
+from torch import Tensor
 
-from t2i import device
 from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.data.images import to_uint8
-from t2i.metrics import fidelity
+from t2i.metrics.fidelity import BATCH, Fidelity, features, frechet_distance, kernel_distance
 from t2i.metrics.metric import Metric, too_few
 
 LEAST = 4  # unseen images: two halves of two
@@ -35,19 +34,24 @@ class References(Metric):
 
     def measure(self, evaluation) -> dict[str, float]:
         unseen, protocol = evaluation.unseen, evaluation.protocol
+        real = Fidelity().real_features(evaluation)
         order = rng_for(evaluation.seed, 0, "halves of unseen images").permutation(len(unseen))
-        halves = [_pictures(unseen, np.sort(part)) for part in np.array_split(order, 2)]
+        halves = [real[np.sort(part)] for part in np.array_split(order, 2)]
         limit = dict(limit=protocol.images)
         wrong = ImageTextDataset.from_config(evaluation.run.config, unseen.index, "train", **limit)
-        pairs = {"halves": halves, "wrong_classes": (_pictures(wrong), _pictures(unseen))}
-        place, found = device.choose(evaluation.run.device), {}
-        for name, (ours, theirs) in pairs.items():
-            scored = fidelity.score(ours, theirs, replace(protocol, images=len(ours)), place)
-            found |= {f"{figure}_{name}": scored[key] for figure, key in (("fid", "fid"), ("kid", "kid_mean"))}
+        found: dict[str, float] = {}
+        for name, (ours, theirs) in {"halves": halves, "wrong_classes": (_features(wrong, evaluation), real)}.items():
+            found[f"fid_{name}"] = frechet_distance(ours, theirs)
+            found[f"kid_{name}"] = kernel_distance(ours, theirs, protocol)["kid_mean"]
             evaluation.notes[f"references_{name}"] = f"{len(ours):,} images against {len(theirs):,}"
         return found
 
 
-def _pictures(images: ImageTextDataset, numbers: np.ndarray | None = None):
-    """The middle crops of some images, or of all: uint8 (N, 3, s, s)."""
-    return to_uint8(images.evaluation_images(np.arange(len(images)) if numbers is None else numbers)[-1])
+def _features(images: ImageTextDataset, evaluation) -> Tensor:
+    """Those of the middle crops of all ``images``, by the evaluation's extractor: (N, D)."""
+    crops = (
+        to_uint8(images.evaluation_images(part)[-1])
+        for part in np.array_split(np.arange(len(images)), -(-len(images) // BATCH))
+    )
+    layer = evaluation.protocol.fid_layer
+    return torch.cat([features(evaluation.extractor, crop)[layer] for crop in crops])

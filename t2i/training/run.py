@@ -24,6 +24,8 @@ from t2i.text.characters import LENGTH, listed, unread
 from t2i.text.encode import encode
 from t2i.training.encoders import Encoders, PublishedEncoders
 
+_PIXELS = 100 * 64**2  # of a batch without gradients
+
 
 class Drawn(NamedTuple):
     """What a run drew: ``images``, a list of uint8 (N, 3, s, s), small to large, and ``attention``, one (N, T, h, w)
@@ -146,14 +148,25 @@ class Run:
         Raises :class:`UserError` for a caption that the text encoder cannot read.
         """
         noise = [part.repeat(len(captions), 1) for part in self.noise(count, seed)]
-        return self._pictures([caption for caption in captions for _ in range(count)], *noise)
+        asked = [caption for caption in captions for _ in range(count)]
+        return torch.cat(list(self._pictures(asked, *noise)))
 
     def generate(self, captions: list[str], seed: int = 0) -> Tensor:
         """One picture for each caption, each from noise of its own: (len(captions), 3, s, s) uint8."""
+        return torch.cat(list(self.stream(captions, seed)))
+
+    def stream(self, captions: list[str], seed: int = 0) -> Iterator[Tensor]:
+        """The pictures of :meth:`generate` in batches, uint8 (B, 3, s, s), for whoever cannot hold all of them."""
         return self._pictures(captions, *self.noise(len(captions), seed))
 
-    def _pictures(self, captions: list[str], noise: Tensor, eps: Tensor) -> Tensor:
-        return torch.cat([to_uint8(made.images[-1]).cpu() for made in self.batches(captions, noise, eps)])
+    def _pictures(self, captions: list[str], noise: Tensor, eps: Tensor) -> Iterator[Tensor]:
+        for made in self.batches(captions, noise, eps, self.batch_size):
+            yield to_uint8(made.images[-1]).cpu()
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures are drawn, or judged, at once without gradients: 100 up to 64 px, fewer of larger ones."""
+        return max(1, min(100, _PIXELS // self.config.image_size**2))
 
     def encode(self, captions: list[str]) -> Tensor:
         """The sentence vectors of any number of captions: (N, N_s), on the CPU."""

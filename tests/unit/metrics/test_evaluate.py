@@ -1,18 +1,21 @@
 """The record of a run: what is in it, what is left out, and what measuring leaves alone."""
 
 import json
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from t2i import checkpoint, data
 from t2i.__main__ import main
 from t2i.data.dataset import ImageTextDataset
 from t2i.errors import UserError
-from t2i.metrics import r_precision, records
-from t2i.metrics.evaluate import Evaluation, evaluate
+from t2i.metrics import fidelity, r_precision, records
+from t2i.metrics.evaluate import Evaluation, evaluate, real_images
 from t2i.metrics.evaluate import test_captions as draw_captions
 from t2i.metrics.metric import Metric
 from t2i.metrics.protocols import PROTOCOLS
@@ -115,14 +118,14 @@ def test_every_metric_names_its_protocol(gan):
 
 
 def test_a_part_draws_no_pictures_that_it_does_not_need(gan, monkeypatch):
-    monkeypatch.setattr(gan, "generate", pytest.fail)
+    monkeypatch.setattr(gan, "stream", pytest.fail)
     record = evaluate(gan, ["matching"], write=False)
     assert record["generated_count"] is None and record["real_count"] == 30
 
 
 def test_the_pictures_are_drawn_once_for_all_metrics(gan, monkeypatch):
-    drawn, generate = [], gan.generate
-    monkeypatch.setattr(gan, "generate", lambda *given, **more: drawn.append(given) or generate(*given, **more))
+    drawn, stream = [], gan.stream
+    monkeypatch.setattr(gan, "stream", lambda *given, **more: drawn.append(given) or stream(*given, **more))
     evaluate(gan, ["fidelity", "attributes", "matching"], write=False)
     assert len(drawn) == 1
 
@@ -172,8 +175,11 @@ def test_a_new_metric_is_one_entry(gan, monkeypatch):
         def protocol(self, evaluation):
             return f"brightness-{len(evaluation.captions)}"
 
+        def look(self, evaluation):
+            return nullcontext(lambda pictures: {"means": pictures.double().mean(dim=(1, 2, 3))})
+
         def measure(self, evaluation):
-            return {"brightness": evaluation.generated.double().mean() / 255}
+            return {"brightness": evaluation.of_generated(self)["means"].mean() / 255}
 
     monkeypatch.setitem(METRICS, "brightness", Brightness())
     record = evaluate(gan)
@@ -188,6 +194,71 @@ def test_the_command_measures_a_part(gan, capsys):
     assert main(["evaluate", "--run", str(gan.directory), "--metric", "matching", "attributes"]) == 0
     shown = capsys.readouterr().out
     assert "matching_score" in shown and "body_accuracy" in shown and "fid" not in shown
+
+
+# --- one pass, and what is kept of the real images
+
+
+def test_pictures_pass_by_in_batches_and_the_figures_are_those_of_all_at_once(finished, tiny_stages, monkeypatch):
+    run, names = finished(tiny_stages()), ["fidelity", "attributes", "r_precision"]
+    drawn, pictures = [], run._pictures
+    monkeypatch.setattr(run, "_pictures", lambda *given: (drawn.append(len(p)) or p for p in pictures(*given)))
+    monkeypatch.setattr(type(run), "batch_size", 60)
+    protocol = PROTOCOLS["fid200-aviarynet1"]
+    whole = Evaluation(run, protocol)
+    whole.generated = run.generate(whole.captions, seed=run.config.seed)
+    at_once = fidelity.score(whole.generated, real_images(whole.unseen), protocol)
+    at_once |= {key: value for name in names[1:] for key, value in METRICS[name].measure(whole).items()}
+
+    drawn.clear()
+    record = evaluate(run, names, write=False)
+    assert drawn == [60, 60, 60, 20]
+    found = record["metrics"] | {"generated_count": record["generated_count"], "real_count": record["real_count"]}
+    assert found == pytest.approx(at_once, rel=1e-6)
+
+
+def test_features_of_real_images_are_kept_under_all_that_they_depend_on(gan, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_DATA", str(tmp_path / "data"))
+    protocol, metric = PROTOCOLS["fid200-aviarynet1"], METRICS["fidelity"]
+
+    def file(run=gan, protocol=protocol):
+        return fidelity.cache_file(Evaluation(run, protocol))
+
+    first = evaluate(gan, ["fidelity"], write=False)["metrics"]
+    assert list((tmp_path / "data" / "cache" / "fidelity").iterdir()) == [file()]
+    monkeypatch.setattr(Evaluation, "of_real", pytest.fail)
+    assert evaluate(gan, ["fidelity"], write=False)["metrics"] == first
+    monkeypatch.undo()
+
+    monkeypatch.setenv("T2I_DATA", str(tmp_path / "data"))
+    few = replace(gan.config, images_per_class=2)
+    other_files = {
+        "crop": file(Run(replace(gan.config, crop="whole"), gan.state)),
+        "resize": file(Run(replace(gan.config, resize="square"), gan.state)),
+        "images": file(Run(few, gan.state)),
+        "layer": file(protocol=replace(protocol, fid_layer="body")),
+    }
+    moved = Evaluation(gan, protocol)
+    next(moved.extractor.parameters()).data.view(-1)[0] += 1
+    other_files["weights"] = fidelity.cache_file(moved)
+    assert len({file(), *other_files.values()}) == 1 + len(other_files)
+
+    kept = load_file(file())["pool"]
+    save_file({"pool": kept[:5]}, file())  # of another count
+    assert metric.real_features(Evaluation(gan, protocol)).shape == kept.shape
+    file().write_bytes(file().read_bytes()[:100])  # damaged
+    assert torch.equal(metric.real_features(Evaluation(gan, protocol)), kept)
+
+
+def test_a_changed_picture_is_another_set(little_aviary, tmp_path, monkeypatch):
+    monkeypatch.setenv("T2I_DATA", str(tmp_path / "data"))
+    root = shutil.copytree(little_aviary, tmp_path / "aviary")
+    index = data.read("aviary", root)
+    before = ImageTextDataset(index, "test", (32,)).cache.digest
+    assert ImageTextDataset(data.read("aviary", little_aviary), "test", (32,)).cache.digest == before  # elsewhere
+    picture = index.split("test")[3].image
+    shutil.copy(index.split("test")[4].image, picture)
+    assert ImageTextDataset(index, "test", (32,)).cache.digest != before
 
 
 # --- what measuring leaves alone
@@ -230,19 +301,20 @@ def test_without_an_image_encoder_the_rest_is_measured(finished, tiny_stages, ca
 def test_r_precision_follows_the_captions(finished, tiny_stages, monkeypatch):
     """Each picture is judged by its own caption and by one dealt to it, as in two evaluations that read all anew."""
     run, read, encode = finished(tiny_stages()), [], r_precision.encode
-    evaluation = Evaluation(run, PROTOCOLS["fid200-aviarynet1"])
+    evaluation, metric = Evaluation(run, PROTOCOLS["fid200-aviarynet1"]), METRICS["r_precision"]
     captions, dealt, unseen = evaluation.captions, evaluation.order, evaluation.unseen
-    assert evaluation.codes.shape == (200, 256) and sorted(dealt) == list(range(200))
+    kept = evaluation.of_generated(metric)
+    assert kept["codes"].shape == (200, 256) and sorted(dealt) == list(range(200))
     assert (dealt != np.arange(200)).all()
     assert evaluation.shuffled_captions == [captions[k] for k in dealt]
 
-    evaluation.codes = encode(run.encoder, captions)  # pictures that show what they were asked for
+    codes = kept["codes"] = encode(run.encoder, captions)  # of pictures that show what they were asked for
     monkeypatch.setattr(r_precision, "encode", lambda text, texts: read.extend(texts) or encode(text, texts))
-    metrics = METRICS["r_precision"].measure(evaluation)
+    metrics = metric.measure(evaluation)
     assert len(read) == 200 + sum(len(example.captions) for example in unseen.examples)
     given = unseen.labels[evaluation.numbers]
-    own = r_precision.of_pictures(evaluation.codes, captions, given, run.encoder, unseen, 0)
-    others = evaluation.codes, evaluation.shuffled_captions, given[dealt]
+    own = r_precision.of_pictures(codes, captions, given, run.encoder, unseen, 0)
+    others = codes, evaluation.shuffled_captions, given[dealt]
     shuffled = r_precision.of_pictures(*others, run.encoder, unseen, 0)
     assert metrics == own | {"r_precision_shuffled": shuffled["r_precision"]}
     assert metrics["r_precision"] > 0.9 > 0.2 > metrics["r_precision_shuffled"]

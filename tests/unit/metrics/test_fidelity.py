@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+import torch_fidelity
 from torch import nn
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torchvision.models import inception_v3
 
 from t2i import aviarynet, weights
 from t2i.errors import UserError
-from t2i.metrics import extractors, fidelity, protocols
+from t2i.metrics import extractors, fidelity, finetuned, protocols
 
 COLOURS = torch.tensor([[r, g, b] for r in (0, 128, 255) for g in (0, 128, 255) for b in (128,)], dtype=torch.uint8)
 PROTOCOL = replace(protocols.get("fid200-aviarynet1"), name="fid90-aviarynet1", images=90)
@@ -97,17 +99,57 @@ def test_a_dataset_and_its_tensor_score_alike_and_twice_the_same(small_net):
             return generated[index]
 
     generated, real = pictures(seed=1), pictures()
-    assert fidelity.score(Lazy(), real, PROTOCOL) == fidelity.score(generated, real, PROTOCOL, batch_size=64)
+    assert fidelity.score(Lazy(), real, PROTOCOL) == fidelity.score(generated, real, PROTOCOL)
 
 
-def test_real_features_are_cached_under_name_and_count(small_net, tmp_path, monkeypatch):
-    monkeypatch.setenv("T2I_DATA", str(tmp_path))
-    generated, real = pictures(seed=1), pictures()
-    first = fidelity.score(generated, real, PROTOCOL, cache_name="birds")
-    assert all("birds-90-aviarynet1" in path.name for path in (tmp_path / "cache" / "fidelity").iterdir())
-    assert fidelity.score(generated, torch.zeros_like(real), PROTOCOL, cache_name="birds") == first
-    uncached = fidelity.score(generated, torch.zeros_like(real), PROTOCOL)
-    assert uncached["fid"] > 2 * first["fid"]
+def test_the_figures_are_those_of_torch_fidelity_on_the_whole_sets(small_net, monkeypatch):
+    """Its own call reads all features at once, takes their mean in float32, and all of IS's logits to float64."""
+    monkeypatch.setitem(FEATURE_EXTRACTORS_REGISTRY, "aviarynet1", extractors.AviaryNetExtractor)
+    generated, real = pictures(seed=1, noise=60), pictures(131)
+    whole = torch_fidelity.calculate_metrics(
+        input1=torch.utils.data.Subset(generated, range(90)),
+        input2=torch.utils.data.Subset(real, range(131)),
+        **dict(fid=True, isc=True, kid=True, prc=True, cuda=False, verbose=False, save_cpu_ram=True),
+        feature_extractor="aviarynet1",
+        isc_splits=PROTOCOL.isc_splits,
+        kid_subset_size=60,
+    )
+    found = fidelity.score(generated, real, replace(PROTOCOL, kid_subset_size=60))
+    names = {"fid": "frechet_inception_distance", "precision": "precision", "recall": "recall"}
+    names |= {f"is_{part}": f"inception_score_{part}" for part in ("mean", "std")}
+    names |= {f"kid_{part}": f"kernel_inception_distance_{part}" for part in ("mean", "std")}
+    assert {ours: found[ours] for ours in names} == pytest.approx({o: whole[t] for o, t in names.items()}, rel=1e-6)
+
+
+def test_mean_and_covariance_are_numpys_whatever_the_parts(monkeypatch):
+    monkeypatch.setattr(fidelity, "_ROWS", 7)
+    features = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)) + 3
+    found, exact = fidelity.statistics(features), features.double().numpy()
+    np.testing.assert_allclose(found["mu"], exact.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found["sigma"], np.cov(exact, rowvar=False), rtol=1e-10)
+
+
+def test_precision_and_recall_are_the_shares_within_the_balls(monkeypatch):
+    monkeypatch.setattr(fidelity, "_DISTANCES", 100)
+    draws = torch.Generator().manual_seed(0)
+    drawn, real = torch.randn(50, 4, generator=draws), torch.randn(30, 4, generator=draws) * 2 + 2
+
+    def covered(points, by):
+        radius = torch.stack([(by - centre).norm(dim=1).sort().values[3] for centre in by])
+        return ((points[:, None] - by).norm(dim=2) <= radius).any(dim=1).double().mean().item()
+
+    found = fidelity.precision_and_recall(drawn, real)
+    assert found == pytest.approx({"precision": covered(drawn, real), "recall": covered(real, drawn)})
+    assert 0 < found["recall"] < found["precision"] < 1
+    far = fidelity.precision_and_recall(drawn, real + 100)
+    assert far == {"precision": 0, "recall": 0}
+    assert fidelity.precision_and_recall(drawn, real[:3]) == {"precision": None, "recall": None}
+
+
+def test_too_few_pictures_for_the_features_are_said():
+    assert fidelity.low_rank(torch.zeros(129, 128), torch.zeros(200, 128)) is None
+    said = fidelity.low_rank(torch.zeros(2000, 2048), torch.zeros(2933, 2048))
+    assert said.startswith("2,000 pictures span no space of 2,048 features")
 
 
 def test_the_count_in_the_name_is_kept_to(small_net):
@@ -162,6 +204,23 @@ def test_the_legacy_extractor_gives_torchvisions_pooled_features(tmp_path, monke
     assert resized.shape == (2, 2048)
 
 
+def test_pytorch_fid_is_the_same_network_with_its_own_preparation(tmp_path, monkeypatch):
+    torch.save({}, tmp_path / "nothing.pth")
+    monkeypatch.setattr(weights, "inception_weights", lambda path: tmp_path / "nothing.pth")
+    monkeypatch.setattr(extractors.InceptionTf, "load_state_dict", lambda self, state: None)
+    theirs, ours = (kind("x", ["2048"]) for kind in (extractors.InceptionTf, extractors.PytorchFid))
+    nn.Module.load_state_dict(ours, nn.Module.state_dict(theirs))
+    shown, images = [], pictures(2, side=40)
+    ours.Conv2d_1a_3x3.register_forward_pre_hook(lambda layer, given: shown.append(given[0]))
+    with torch.no_grad():
+        (found,) = ours(images)
+        x = images.float() / 127.5 - 1
+        torch.testing.assert_close(shown[0], nn.functional.interpolate(x, 299, mode="bilinear"), atol=1e-5, rtol=0)
+        whole = pictures(2, side=299)
+        torch.testing.assert_close(ours(whole)[0], theirs(whole)[0], atol=0.02 * theirs(whole)[0].std(), rtol=0.02)
+    assert found.shape == (2, 2048)
+
+
 def test_a_score_moves_no_random_generator(small_net):
     before = torch.get_rng_state()
     fidelity.score(pictures(), pictures(), PROTOCOL)
@@ -174,6 +233,12 @@ def test_making_an_extractor_moves_no_random_generator(name, imagenet_file, tmp_
     monkeypatch.setattr(weights, "legacy_weights", lambda path: imagenet_file)
     monkeypatch.setattr(weights, "inception_weights", lambda path: tmp_path / "nothing.pth")
     monkeypatch.setattr(extractors.InceptionTf, "load_state_dict", lambda self, state: None)
+    monkeypatch.setattr(finetuned, "_read", lambda file, wanted: {})
+    monkeypatch.setattr(
+        finetuned,
+        "_in_our_layout",
+        lambda net, *given: {key: torch.ones_like(value, device="cpu") for key, value in net.state_dict().items()},
+    )
     before, kind = torch.get_rng_state(), extractors.EXTRACTORS[name]
-    kind(name, list(kind.get_provided_features_list())[:1])
+    kind(name, list(kind.get_provided_features_list())[:1], feature_extractor_weights_path=tmp_path / "nothing.pth")
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,15 +1,18 @@
+import dataclasses
 import re
 
 import pytest
+import torch
 
 from t2i import config
 from t2i.errors import UserError
-from t2i.metrics import protocols
+from t2i.metrics import fidelity, protocols
 
 
 def test_the_name_carries_count_and_extractor():
     for name, protocol in protocols.PROTOCOLS.items():
-        number, thousand, extractor = re.fullmatch(r"fid(\d+)(k?)-(.+)", name).groups()
+        kind, number, thousand, extractor = re.fullmatch(r"(fid|is)(\d+)(k?)-(.+)", name).groups()
+        assert (kind == "fid") == (protocol.fid_layer is not None)
         assert protocol.name == name
         assert protocol.images == int(number) * (1000 if thousand else 1)
         assert protocol.extractor == extractor
@@ -42,6 +45,44 @@ def test_every_setting_names_a_protocol_that_exists():
     names |= {paper.evaluation_protocol for paper in config.PAPER.values()}
     named = {name for name in names if name.startswith("fid")}
     assert named and named <= set(protocols.PROTOCOLS)
+
+
+MINE = """
+import torch
+from torch_fidelity import FeatureExtractorBase
+from t2i.metrics.protocols import Protocol
+
+class Means(FeatureExtractorBase):
+    def __init__(self, name, layers, **_):
+        super().__init__(name, layers)
+
+    @staticmethod
+    def get_provided_features_list():
+        return ("means",)
+
+    def forward(self, images):
+        return (images.float().mean(dim=(2, 3)),)
+
+MEANS = Protocol("fid20-means", "my_metrics:Means", 20, "means", None, 2, 10)
+"""
+
+
+def test_a_protocol_and_an_extractor_may_be_of_a_module_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "my_metrics.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    pictures = torch.randint(256, (40, 3, 8, 8), dtype=torch.uint8)
+    found = fidelity.score(pictures[:20], pictures[20:], protocols.get("my_metrics:MEANS"))
+    assert found["fid"] > 0 and found["is_mean"] is None and found["generated_count"] == 20
+    with pytest.raises(UserError, match=r"no protocol my_metrics:YOURS .* Write module:NAME"):
+        protocols.get("my_metrics:YOURS")
+    with pytest.raises(UserError, match="no protocol absent:MEANS"):
+        protocols.get("absent:MEANS")
+
+
+def test_an_entry_adds_a_protocol(monkeypatch):
+    further = dataclasses.replace(protocols.get("fid200-aviarynet1"), name="fid50-aviarynet1", images=50)
+    monkeypatch.setitem(protocols.PROTOCOLS, further.name, further)
+    assert protocols.get("fid50-aviarynet1") is further
 
 
 def test_an_unknown_name_lists_the_known_ones():

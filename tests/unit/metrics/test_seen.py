@@ -69,10 +69,10 @@ def oracle(captions, seed=0):
 def test_the_record_tells_a_generator_that_reads_from_one_whose_link_is_cut(finished, tiny, monkeypatch):
     """Both draw the same kind of birds; the second draws them for captions other than those that it is given."""
     run = finished(tiny(steps=2))
-    monkeypatch.setattr(run, "generate", oracle)
+    monkeypatch.setattr(run, "stream", lambda captions, seed: oracle(captions, seed).split(64))
     reads = evaluate(run, ["attributes"], write=False)["metrics"]
     assert reads["body_accuracy"] > 0.95 and reads["body_accuracy_shuffled"] < 0.3
-    monkeypatch.setattr(run, "generate", lambda captions, seed: oracle(conditioning.shuffle(captions, 7), seed))
+    monkeypatch.setattr(run, "stream", lambda captions, seed: [oracle(conditioning.shuffle(captions, 7), seed)])
     cut = evaluate(run, ["attributes"], write=False)["metrics"]
     assert cut["body_accuracy"] < 0.3 and abs(cut["body_accuracy"] - cut["body_accuracy_shuffled"]) < 0.12
 
@@ -112,6 +112,7 @@ class Verdict:
 )
 def test_matching_scores_are_of_real_pairs_and_of_shuffled_ones(right, wrong, accuracy):
     run = SimpleNamespace(
+        batch_size=16,
         discriminators=[Verdict(right, wrong)],
         condition=lambda captions: torch.tensor([float(caption) for caption in captions]),
     )
