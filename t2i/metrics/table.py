@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
-
 from t2i.errors import UserError, check_name
 from t2i.metrics.attributes import Attributes
 from t2i.metrics.conditioning import Matching
@@ -13,6 +11,7 @@ from t2i.metrics.fidelity import Fidelity
 from t2i.metrics.metric import Column, Metric
 from t2i.metrics.r_precision import RealRPrecision, RPrecision
 from t2i.metrics.retrieval import CaptionRecall, Galleries, ZeroShot
+from t2i.progress import tqdm
 
 if TYPE_CHECKING:
     from t2i.training.run import Run

@@ -2,10 +2,10 @@
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from t2i.config import DamsmConfig
 from t2i.errors import UserError
+from t2i.progress import tqdm
 from t2i.text import trunks
 from t2i.weights import legacy_weights
 

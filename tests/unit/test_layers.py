@@ -15,7 +15,7 @@ PACKAGE = paths.checkout() / "t2i"
 ORDER = (
     {"errors"},
     {"paths"},
-    {"contents", "formats", "locks", "own"},
+    {"contents", "formats", "locks", "own", "progress"},
     {"config", "device", "checkpoint", "log", "provenance", "weights"},
     {"text"},
     {"data"},
@@ -24,8 +24,9 @@ ORDER = (
     {"training", "official_kinds"},
     {"metrics"},
     {"results", "plots"},
-    {"notebook", "official", "panel", "course", "doctor", "options", "parallel"},
+    {"notebook", "official", "course", "doctor", "options", "parallel"},
     {"recording", "released"},
+    {"panel"},
     {"__init__", "__main__"},
 )
 ROW = {room: number for number, rooms in enumerate(ORDER) for room in rooms}
