@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from t2i.data.images import save_sheet, sheet, sheet_size
 
-__all__ = ["captioned", "curves", "save_sheet", "sheet", "sheet_size", "word_maps"]
+__all__ = ["captioned", "curves", "lit", "save_sheet", "sheet", "sheet_size", "word_maps"]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,23 +81,27 @@ def curves(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> Figure:
     return figure
 
 
+def lit(image: Tensor, maps: Tensor) -> Tensor:
+    """The picture (3, s, s) uint8 under each map of ``maps`` (T, h, w): (T, 3, s, s) uint8, nearly black for the map's
+    own least value and the plain picture for its greatest."""
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    scaled = ((maps - low) / (high - low).clamp(min=1e-12))[:, None].float()
+    light = F.interpolate(scaled, image.shape[1:], mode="bilinear")
+    return (image * (0.12 + 0.88 * light)).round().byte()
+
+
 def word_maps(image: Tensor, words: Sequence[str], maps: Tensor, columns: int = 7, side: float = 1.3) -> Figure:
     """Where each word looks: the picture (3, s, s) uint8, then once per word under its map of ``maps`` (T, h, w).
 
-    Each map has a scale of its own, nearly black for its least value and the plain picture for its greatest.
+    Each map has a scale of its own (:func:`lit`).
     """
-    picture = image.permute(1, 2, 0).float() / 255
-    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
-    light = F.interpolate(
-        ((maps - low) / (high - low).clamp(min=1e-12))[:, None].float(), picture.shape[:2], mode="bilinear"
-    )
-    shown = [picture, *(picture * (0.12 + 0.88 * one[0])[..., None] for one in light)]
+    shown = [image, *lit(image, maps)]
     rows = -(-(len(words) + 1) // columns)
     with _figure(rows, columns, columns * side, rows * (side + 0.25)) as (figure, axes):
         for axis in axes.flat:
             axis.set_axis_off()
         for axis, one, title in zip(axes.flat, shown, ["", *words], strict=False):
-            axis.imshow(one.numpy())
+            axis.imshow(one.permute(1, 2, 0).numpy())
             axis.set_title(title, fontsize=9, pad=3)
         figure.subplots_adjust(left=0, right=1, top=0.9, bottom=0, wspace=0.04, hspace=0.3)
     return figure

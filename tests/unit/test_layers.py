@@ -23,7 +23,7 @@ ORDER = (
     {"models", "galleries"},
     {"training", "official_kinds"},
     {"metrics"},
-    {"results", "plots"},
+    {"results", "plots", "tiles"},
     {"notebook", "official", "course", "doctor", "options", "parallel"},
     {"recording", "released"},
     {"panel"},
