@@ -17,6 +17,9 @@ CELLS = (
     "bar = tqdm(total=1_000_000, desc='file', unit='B', unit_scale=True, disable=None)\nbar.update(250_000)\n"
     "tqdm.write('a note')\nbar.close()",
     "list(tqdm(range(3), disable=True))",
+    "from t2i.notebook import banner\nfrom t2i import plots\nimport pandas as pd\n"
+    "for _ in range(2): banner('smoke', 'aviary', 0)\n"
+    "plots.curves(pd.DataFrame({'step': [1, 2], 'loss': [3.0, 1.0]}), {'loss': ['loss']})",
     "from t2i.errors import UserError\n"
     "raise UserError('runs/x is at step 312', 'Ask for more --steps, or replace it with --no-resume.')",
     "from t2i.errors import Stopped\nraise Stopped('x stopped after step 3; the same command goes on from there.')",
@@ -59,16 +62,17 @@ def test_in_a_terminal_it_is_tqdms_bar():
 
 
 @pytest.mark.slow
-def test_in_a_kernel_bars_are_text_and_errors_are_one_line(tmp_path, monkeypatch):
+def test_in_a_kernel_bars_are_text_figures_described_and_errors_one_line(tmp_path, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in CELLS])
     NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": tmp_path}}).execute()
     nbformat.validate(notebook)
-    bar, file, silent, error, stopped = (cell.outputs for cell in notebook.cells)
+    bar, file, silent, figure, error, stopped = (cell.outputs for cell in notebook.cells)
     assert not any(WIDGET in output.get("data", {}) for cell in notebook.cells for output in cell.outputs)
     assert [o.get("text") or o.data["text/plain"] for o in bar] == ["birds: bird 30 of 30, 00:00", "after\n"]
     assert [o.get("text") or o.data["text/plain"] for o in file] == ["file: 250kB of 1.00MB, 00:00", "a note\n"]
     assert [o.output_type for o in silent] == ["execute_result"]
+    assert figure[-1].metadata["image/png"]["alt"] == "Curves over 2 steps: loss from 3 to 1"
     sentence = "runs/x is at step 312. Ask for more steps, or replace it with RESUME = False in the parameters cell."
     assert error[0].traceback == [f"UserError: {sentence}"]
     assert stopped[0].traceback == ["x stopped after step 3; the same cell, run again, goes on from there."]
