@@ -26,7 +26,7 @@ ORDER = (
     {"results", "plots", "tiles"},
     {"notebook", "official", "course", "doctor", "options", "parallel"},
     {"recording", "released"},
-    {"panel"},
+    {"panel", "workbook"},
     {"__init__", "__main__"},
 )
 ROW = {room: number for number, rooms in enumerate(ORDER) for room in rooms}
