@@ -21,6 +21,14 @@ TOKEN = "bird"
 WAIT = 180  # seconds, for a machine that does other things besides
 
 
+# Whether the page has opened a notebook, and its kernel waits.
+READY = """
+const shown = window.jupyterapp?.shell.currentWidget;
+return shown?.context?.path === arguments[0] && shown.context.isReady
+    && shown.sessionContext.session?.kernel?.status === "idle";
+"""
+
+
 class Lab:
     """A running JupyterLab: its ``root``, and what a test asks of its server and of the page in the browser."""
 
@@ -47,8 +55,12 @@ class Lab:
     def open(self, browser, path: str) -> None:
         """Open a notebook and wait until its kernel has nothing to do."""
         browser.get(f"{self.address}/lab/tree/{path}?reset&token={TOKEN}")
-        browser.until("return window.jupyterapp && document.querySelector('.jp-Notebook .jp-Cell')")
-        browser.until("return document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')")
+        browser.until(READY, path)
+
+    def run(self, browser, path: str) -> None:
+        """Open a notebook and start all its cells."""
+        self.open(browser, path)
+        browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
     def shut_kernels(self) -> None:
         for session in self.ask("/sessions"):
@@ -133,8 +145,7 @@ def browser(tmp_path_factory):
         return WebDriverWait(driver, WAIT, 0.1).until(lambda _: driver.execute_script(script, *arguments), script)
 
     def command(name: str) -> None:
-        """One of JupyterLab's commands, to its end, as soon as there is something it can act on."""
-        until(f"return window.jupyterapp.commands.isEnabled('{name}')")
+        """One of JupyterLab's commands, to its end."""
         driver.execute_async_script(f"window.jupyterapp.commands.execute('{name}').then(() => arguments[0]())")
 
     driver.until, driver.command = until, command

@@ -46,8 +46,7 @@ def test_opening_a_lesson_changes_nothing_in_git(lab, browser):
 
 def test_a_caption_is_typed_and_the_picture_changes(lab, browser):
     path = lab.write("panel", "from t2i import panel\npanel.Panel()")
-    lab.open(browser, path)
-    browser.command("notebook:run-all-cells")
+    lab.run(browser, path)
     browser.until(f"return (() => {{{PICTURES}}})().length > 1")
     first = browser.execute_script(PICTURES)
     assert first[0][1].endswith("draws: a yellow bird with black wings and a red crown")
@@ -85,8 +84,7 @@ def test_progress_and_errors_are_lines_that_are_saved(lab, browser):
         "import t2i\nt2i.load('nowhere')",
     )
     path = lab.write("lines", *cells)
-    lab.open(browser, path)
-    browser.command("notebook:run-all-cells")
+    lab.run(browser, path)
     for _ in range(2):  # as it ran, and as it was saved
         browser.until(f"return (() => {{{TEXT}}})().length === 2")
         progress, error = browser.execute_script(TEXT)
