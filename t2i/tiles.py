@@ -30,22 +30,24 @@ class Row(NamedTuple):
 
 def page(rows: Sequence[Row]) -> str:
     """The rows as HTML that needs nothing else; a narrow page breaks them."""
-    return "".join(
+    inside = "".join(
         f'<div style="margin:4px 0">{html.escape(row.title)}</div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:{GAP}px">{"".join(map(_figure, row.tiles))}</div>'
         for row in rows
     )
+    return f'<div style="line-height:1.3">{inside}</div>'
 
 
 def _figure(tile: Tile) -> str:
     picture = io.BytesIO()
     Image.fromarray(tile.picture.permute(1, 2, 0).numpy()).save(picture, "PNG")
     data = base64.b64encode(picture.getvalue()).decode()
-    # A notebook's own style would take a picture down to the width of the page: the height follows.
+    # The size stands in attributes too, for pages that drop styles: JupyterLab does before it trusts a notebook.
     style = f"width:{tile.side}px;height:{tile.side}px;margin:0;image-rendering:pixelated"
     return (
         f'<figure style="margin:0;max-width:{tile.side}px">'
-        f'<img style="{style}" alt="{html.escape(tile.alt)}" src="data:image/png;base64,{data}">'
+        f'<img width="{tile.side}" height="{tile.side}" style="{style}" alt="{html.escape(tile.alt)}"'
+        f' src="data:image/png;base64,{data}">'
         f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{html.escape(tile.label)}</figcaption></figure>'
     )
 
