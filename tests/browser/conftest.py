@@ -126,7 +126,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="make browser-test installs selenium and runs these")
+    from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
 
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -3,9 +3,12 @@
 import json
 import time
 
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select
+import pytest
+
+selenium = pytest.importorskip("selenium.webdriver", reason="make browser-test installs selenium and runs these")
+By = pytest.importorskip("selenium.webdriver.common.by").By
+Keys = selenium.Keys
+Select = pytest.importorskip("selenium.webdriver.support.ui").Select
 
 SHOWN = "const all = [...document.querySelectorAll('%s')].filter(one => one.checkVisibility()); return all.map(%s)"
 PICTURES = SHOWN % (".t2i-panel img", "one => [one.src, one.alt]")
@@ -32,7 +35,7 @@ def changed(browser, before):
     return browser.execute_script(PICTURES)
 
 
-def test_opening_a_lesson_changes_nothing_in_git(lab, browser):
+def test_opening_a_lesson_changes_nothing_in_git(browser, lab):
     lab.open(browser, "workbook/00_tour.ipynb")
     links = browser.execute_script(
         "return [...document.querySelectorAll('.jp-Notebook a')].map(a => a.dataset.href || a.href)"
@@ -44,7 +47,7 @@ def test_opening_a_lesson_changes_nothing_in_git(lab, browser):
     assert lab.ask("/contents/workbook/solutions?content=0")["type"] == "directory"
 
 
-def test_a_caption_is_typed_and_the_picture_changes(lab, browser):
+def test_a_caption_is_typed_and_the_picture_changes(browser, lab):
     path = lab.write("panel", "from t2i import panel\npanel.Panel()")
     lab.run(browser, path)
     browser.until(f"return (() => {{{PICTURES}}})().length > 1")
@@ -78,7 +81,7 @@ def test_a_caption_is_typed_and_the_picture_changes(lab, browser):
     assert not any("Error displaying widget" in text for text in browser.execute_script(TEXT))
 
 
-def test_progress_and_errors_are_lines_that_are_saved(lab, browser):
+def test_progress_and_errors_are_lines_that_are_saved(browser, lab):
     cells = (
         "from t2i.progress import tqdm\nfor _ in tqdm(range(1000), desc='birds', unit='bird'): pass",
         "import t2i\nt2i.load('nowhere')",
