@@ -82,7 +82,9 @@ def alt(figure: Figure) -> str:
             ", ".join(lines),
         ]
         parts += [" ".join(" ".join(filter(None, named)).split())]
-    return "; ".join(["Figure", *filter(None, dict.fromkeys(parts))])
+    said = list(filter(None, dict.fromkeys(parts)))
+    pictures = sum(len(axis.images) for axis in figure.axes)
+    return "; ".join(["Figure", *said] if said or not pictures else [f"{pictures} pictures without a description"])
 
 
 def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Figure:

@@ -68,6 +68,8 @@ def test_a_figure_says_what_it_shows():
 def test_a_figure_of_a_lesson_is_described_by_what_can_be_read_in_it():
     figure, axes = plt.subplots(1, 2)
     plt.close(figure)
+    axes[1].imshow([[1]])
+    assert plots.alt(figure) == "1 pictures without a description"
     axes[0].plot([1, 2], label="real")
     axes[0].set(title="what D\nthinks", ylabel="score", xlabel="step")
     assert plots.alt(figure) == "Figure; what D thinks score over step real"
