@@ -9,10 +9,10 @@ FAST ?=
 python := $(VENV)/bin/python
 ready := $(VENV)/.done
 
-.PHONY: help setup course tour test refresh lock
+.PHONY: help setup course tour lab test browser-test refresh lock
 
 help: ## these lines
-	@sed -n -E 's/^([a-z]+):.*## (.*)/make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
+	@sed -n -E 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
 		printf '%-14s %s\n' "$$name" "$$what"; done
 
 setup: $(ready) ## the environment in .venv, from requirements.lock
@@ -32,6 +32,9 @@ course: $(ready) ## every lesson in order, then the comparison table (PROFILE=sm
 tour: $(ready) ## lesson 00 only: a first picture
 	$(python) -m t2i course --profile $(PROFILE) --only 00
 
+lab: $(ready) ## JupyterLab with the tour open; the lessons are copies of your own, in workbook/
+	$(python) -m t2i lab
+
 # What takes longest begins first: nbval over the solutions, and the papermill chain (tests/notebooks/test_chain.py), which
 # compares the lessons' checked cells as nbval does. FAST leaves out both, the values of the official code, and what is
 # marked slow. Each test that is large allocates and frees the same hundreds of megabytes again and again: glibc is told
@@ -47,6 +50,10 @@ test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch work
 	export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1073741824 && \
 	export T2I_RUNS="$${T2I_RUNS:-$$scratch/runs}" T2I_DATA="$${T2I_DATA:-$$scratch/data}" && set -x && \
 	$(python) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(FAST),$(fast),$(all))
+
+browser-test: $(ready) ## the panel, and opening a lesson, in JupyterLab in a headless Chromium
+	@$(python) -c 'import selenium' 2>/dev/null || $(python) -m pip install -e '.[browser]'
+	$(python) -m pytest tests/browser
 
 refresh: $(ready) ## re-make the committed outputs of the notebooks, under smoke
 	$(python) -m t2i refresh

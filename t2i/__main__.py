@@ -243,6 +243,20 @@ def course(profile: str = "cpu", dataset: str = "aviary", seed: int | None = Non
 
 
 @app.command
+def lab(browser: bool = True, port: int = 8888) -> None:
+    """Open the tour in JupyterLab; the lessons there are copies in workbook/, which git ignores.
+
+    Args:
+        browser: open it in the browser; --no-browser only prints its address.
+        port: where it listens, or the next one that is free.
+    """
+    from t2i import workbook
+
+    if status := workbook.open_lab(browser, port):
+        sys.exit(status)
+
+
+@app.command
 def refresh(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
     """Re-make the committed outputs of the notebooks (all, or the named ones) under the smoke profile."""
     from t2i import course as lessons

@@ -15,10 +15,10 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
-from tqdm.auto import tqdm
 
 from t2i import config, data, locks, paths
 from t2i.errors import UserError, check_name
+from t2i.progress import tqdm
 
 # The longest that one cell may take.
 CELL_SECONDS = {"smoke": 300, "cpu": 3600, "night": 24 * 3600, "gpu": 4 * 3600, "paper": None}

@@ -17,6 +17,32 @@ class UserError(Exception):
         super().__init__(f"{problem.rstrip('.')}. {mend}")
         self.problem, self.mend = problem, mend
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: one line, with the mend as it is written in a notebook."""
+        return [f"UserError: {self.problem.rstrip('.')}. {in_notebook(self.mend)}"]
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's interrupt, with a sentence that says what is kept and how to go on."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self).replace("the same command goes on", "the same cell, run again, goes on")]
+
+
+_ANEW = "RESUME = False in the parameters cell"
+_PARAMETERS = {"no-resume": _ANEW, "seed": "SEED", "profile": "PROFILE", "dataset": "DATASET"}
+_COMMAND = re.compile("(python -m t2i .*)")
+_REPLACE = re.compile("python -m t2i train .* --no-resume")
+_OPTION = re.compile("--([a-z][a-z0-9-]*)")
+
+
+def in_notebook(mend: str) -> str:
+    """``mend`` for whoever reads it in a notebook: the lesson's parameters, or the keyword of ``config.load``, where it
+    has an option of the command line; a whole command stays one."""
+    advice, *command = _COMMAND.split(_REPLACE.sub(_ANEW, mend), maxsplit=1)
+    advice = _OPTION.sub(lambda found: _PARAMETERS.get(found[1], found[1].replace("-", "_")), advice)
+    return advice + (f"in a terminal (File, New, Terminal), {command[0]}" if command else "")
+
 
 def check_name(what: str, name: str, names: Iterable[str]) -> None:
     """:class:`UserError` with the ``names`` that exist, unless ``name`` is one of them; ``what`` is their kind."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -32,10 +34,34 @@ CAPTIONS = (
 
 def banner(profile: str, dataset: str, seed: int) -> None:
     """Print what this lesson runs with, one line each for versions, settings and machine, and give its figures the
-    course's style."""
+    course's style, and descriptions."""
     plots.use_style()
+    _describe_figures()
     print(f"t2i {__version__} · torch {torch.__version__} · profile {profile} · data set {dataset} · seed {seed}")
     print(f"{hardware()['device']} · {device.precision_reason('32-true')}")
+
+
+def _describe_figures() -> None:
+    """Let a kernel put :func:`t2i.plots.alt` beside every figure that it shows, where saved pages look for it."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None:
+        return
+    import matplotlib
+    from matplotlib import pyplot
+    from matplotlib.figure import Figure
+
+    pyplot.switch_backend(matplotlib.get_backend())  # tells the kernel how to draw figures, which it else learns later
+    formatter = shell.display_formatter.formatters["image/png"]
+    if draw := formatter.for_type(Figure):
+        draw = getattr(draw, "__wrapped__", draw)  # where the banner is shown a second time
+
+        @functools.wraps(draw)
+        def described(figure: Figure):
+            drawn = draw(figure)
+            picture, metadata = drawn if isinstance(drawn, tuple) else (drawn, {})
+            return picture, metadata | {"alt": plots.alt(figure)}
+
+        formatter.for_type(Figure, described)
 
 
 def show(*things) -> Markdown:

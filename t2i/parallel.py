@@ -11,12 +11,11 @@ import threading
 import time
 from collections.abc import Iterable
 
-from tqdm.auto import tqdm
-
 from t2i import config as configs
 from t2i import data
 from t2i.config import Config
-from t2i.errors import UserError, unforeseen
+from t2i.errors import Stopped, UserError, unforeseen
+from t2i.progress import tqdm
 from t2i.training import fit
 
 LOG = "train.log"  # in the folder of a run: what its process printed
@@ -48,7 +47,7 @@ def train(wanted: Iterable[Config], at_once: int, seconds: float = math.inf) -> 
                 time.sleep(_POLL)
         except KeyboardInterrupt:
             trainings.stop()
-            raise KeyboardInterrupt("All trainings are stopped; the same command goes on from there.") from None
+            raise Stopped("All trainings are stopped; the same command goes on from there.") from None
         finally:
             trainings.stop()
     return trainings.wrong | dict.fromkeys(trainings.unfinished, unfinished(seconds))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from t2i.data.images import save_sheet, sheet, sheet_size
 
-__all__ = ["captioned", "curves", "save_sheet", "sheet", "sheet_size", "word_maps"]
+__all__ = ["alt", "captioned", "curves", "describe", "lit", "save_sheet", "sheet", "sheet_size", "word_maps"]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# Lines are told apart without their hue too: each colour has a contrast of 3 or more to white, stays apart from the
+# others for every kind of colour blindness (tests/unit/test_plots.py), and has a style of its own.
+COLOURS = "#0072B2", "#D55E00", "#1A1A1A", "#8000E0", "#C08080"
+LINES = "-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1))
+
+
 def use_style() -> None:
     """Give all further figures of this process the course's style; lessons do, in their banner."""
     import seaborn as sns
+    from cycler import cycler
 
-    rc = {"figure.dpi": 80, "axes.titlesize": 11}
+    rc = {"figure.dpi": 80, "axes.titlesize": 11, "axes.prop_cycle": cycler(color=COLOURS, linestyle=LINES)}
     sns.set_theme(style="whitegrid", context="notebook", rc=rc, color_codes=False)  # those would outlive style()
 
 
@@ -55,6 +62,31 @@ def _figure(rows: int, columns: int, width: float, height: float, **options) -> 
             plt.close(figure)
 
 
+def describe(figure: Figure, text: str) -> Figure:
+    """Give a figure the description that pages show, and read out, in place of it."""
+    figure.set_label(text)
+    return figure
+
+
+def alt(figure: Figure) -> str:
+    """What :func:`describe` said of a figure or, where it said nothing, the titles and axes that can be read in it."""
+    if figure.get_label():
+        return str(figure.get_label())
+    parts = []
+    for axis in figure.axes:
+        lines = axis.get_legend_handles_labels()[1]
+        named = [
+            axis.get_title(),
+            axis.get_ylabel(),
+            axis.get_xlabel() and f"over {axis.get_xlabel()}",
+            ", ".join(lines),
+        ]
+        parts += [" ".join(" ".join(filter(None, named)).split())]
+    said = list(filter(None, dict.fromkeys(parts)))
+    pictures = sum(len(axis.images) for axis in figure.axes)
+    return "; ".join(["Figure", *said] if said or not pictures else [f"{pictures} pictures without a description"])
+
+
 def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Figure:
     """One row of pictures per caption, the caption at its left; images (len(captions) * n, 3, s, s) uint8,
     ``side`` inches each."""
@@ -67,7 +99,7 @@ def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Fig
         for axis, caption in zip(axes[:, 0], captions, strict=True):
             axis.set_ylabel(textwrap.fill(caption, 34), rotation=0, ha="right", va="center", fontsize=9)
         figure.subplots_adjust(left=3.1 / (columns * side + 3.2), right=1, top=1, bottom=0, wspace=0.04, hspace=0.04)
-    return figure
+    return describe(figure, f"Rows of {columns} pictures: {'; '.join(captions)}")
 
 
 def curves(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> Figure:
@@ -77,27 +109,36 @@ def curves(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> Figure:
             for column in columns:
                 axis.plot(log["step"], log[column], label=column)
             axis.set(title=title, xlabel="step")
-            axis.legend(frameon=False)
-    return figure
+            axis.legend(frameon=False, handlelength=3.2)  # long enough to tell the lines' styles apart
+    ends = [f"{column} from {log[column].iloc[0]:.3g} to {log[column].iloc[-1]:.3g}" for column in _shown(log, panels)]
+    return describe(figure, f"Curves over {log['step'].iloc[-1]:,} steps: {'; '.join(ends)}")
+
+
+def _shown(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> list[str]:
+    return [column for columns in panels.values() for column in columns if column in log]
+
+
+def lit(image: Tensor, maps: Tensor) -> Tensor:
+    """The picture (3, s, s) uint8 under each map of ``maps`` (T, h, w): (T, 3, s, s) uint8, nearly black for the map's
+    own least value and the plain picture for its greatest."""
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    scaled = ((maps - low) / (high - low).clamp(min=1e-12))[:, None].float()
+    light = F.interpolate(scaled, image.shape[1:], mode="bilinear")
+    return (image * (0.12 + 0.88 * light)).round().byte()
 
 
 def word_maps(image: Tensor, words: Sequence[str], maps: Tensor, columns: int = 7, side: float = 1.3) -> Figure:
     """Where each word looks: the picture (3, s, s) uint8, then once per word under its map of ``maps`` (T, h, w).
 
-    Each map has a scale of its own, nearly black for its least value and the plain picture for its greatest.
+    Each map has a scale of its own (:func:`lit`).
     """
-    picture = image.permute(1, 2, 0).float() / 255
-    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
-    light = F.interpolate(
-        ((maps - low) / (high - low).clamp(min=1e-12))[:, None].float(), picture.shape[:2], mode="bilinear"
-    )
-    shown = [picture, *(picture * (0.12 + 0.88 * one[0])[..., None] for one in light)]
+    shown = [image, *lit(image, maps)]
     rows = -(-(len(words) + 1) // columns)
     with _figure(rows, columns, columns * side, rows * (side + 0.25)) as (figure, axes):
         for axis in axes.flat:
             axis.set_axis_off()
         for axis, one, title in zip(axes.flat, shown, ["", *words], strict=False):
-            axis.imshow(one.numpy())
+            axis.imshow(one.permute(1, 2, 0).numpy())
             axis.set_title(title, fontsize=9, pad=3)
         figure.subplots_adjust(left=0, right=1, top=0.9, bottom=0, wspace=0.04, hspace=0.3)
-    return figure
+    return describe(figure, f"A picture, and where in it each word was looked up: {' '.join(words)}")

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch.nn import functional as F
-from tqdm.auto import trange
 
 from t2i.aviarynet import SIDE, WEIGHTS, AviaryNet
 from t2i.data.aviary import VALUES, random_bird
 from t2i.data.aviary_drawing import draw
+from t2i.progress import tqdm
 
 BIRDS, HELD_OUT, STEPS, BATCH, RATE, SEED = 16000, 2000, 4000, 64, 2e-3, 1
 
@@ -74,7 +74,7 @@ def main() -> None:
     network = AviaryNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
-    bar = trange(STEPS)
+    bar = tqdm(range(STEPS))
     for _ in bar:
         chosen = torch.randint(0, BIRDS, (BATCH,), generator=generator)
         _, logits = network(_disturbed(images[chosen], generator).contiguous(memory_format=torch.channels_last))

@@ -14,9 +14,8 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, NamedTuple
 
-from tqdm.auto import tqdm
-
 from t2i.errors import UserError
+from t2i.progress import tqdm
 
 _BLOCK = 1 << 20
 _RATIO, _SLACK = 200, 16 << 20  # an archive may unpack to 200 times its size (captions: 10) and 16 MB more

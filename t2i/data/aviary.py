@@ -20,12 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from t2i import locks, paths
 from t2i.data import aviary_captions
 from t2i.data.aviary_drawing import COLOURS, draw
 from t2i.errors import UserError
+from t2i.progress import tqdm
 
 COLOUR_NAMES = tuple(COLOURS)
 SIZES, POSES, SIDES = ("small", "medium", "large"), ("perched", "standing", "flying"), ("left", "right")

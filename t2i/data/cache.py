@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from tqdm.auto import tqdm
 
 from t2i import locks, paths
 from t2i.data import images
 from t2i.data.index import Example
 from t2i.errors import UserError
+from t2i.progress import tqdm
 
 _CHUNK = 256  # images decoded ahead of the writer: bounds the memory
 _LARGE = 10**9  # bytes from which a cache is announced, and refused where the disk cannot hold it

@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from t2i import config as configs
 from t2i.data.capacity import capacity
 from t2i.data.captions import tokenise
@@ -15,6 +13,7 @@ from t2i.data.images import bird_box, open_rgb
 from t2i.data.index import Example, Index
 from t2i.data.reading import by_characters, by_words
 from t2i.errors import UserError
+from t2i.progress import tqdm
 from t2i.text.characters import nothing_read
 
 

@@ -10,11 +10,10 @@ from http.client import HTTPException
 from itertools import count
 from pathlib import Path, PurePosixPath
 
-from tqdm.auto import tqdm
-
 from t2i import paths
 from t2i.data import archives
 from t2i.errors import UserError
+from t2i.progress import tqdm
 
 _BLOCK = 1 << 20
 _ATTEMPTS = 3  # per mirror; each goes on where the one before broke off

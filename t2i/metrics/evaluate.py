@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch_fidelity import FeatureExtractorBase
-from tqdm.auto import tqdm
 
 from t2i import data, device
 from t2i.data.dataset import ImageTextDataset, rng_for
@@ -19,6 +18,7 @@ from t2i.errors import UserError
 from t2i.metrics import conditioning, extractors, protocols, records, table
 from t2i.metrics.metric import Metric
 from t2i.metrics.protocols import Protocol
+from t2i.progress import tqdm
 from t2i.training import obtain
 from t2i.training.run import Run
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
-
 from t2i.errors import UserError, check_name
 from t2i.metrics.attributes import Attributes
 from t2i.metrics.class_consistency import ClassConsistency
@@ -15,6 +13,7 @@ from t2i.metrics.metric import Column, Metric
 from t2i.metrics.r_precision import RealRPrecision, RPrecision
 from t2i.metrics.references import References
 from t2i.metrics.retrieval import CaptionRecall, Galleries, ZeroShot
+from t2i.progress import tqdm
 
 if TYPE_CHECKING:
     from t2i.training.run import Run

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torchvision.models import googlenet as torchvision_googlenet
-from tqdm.auto import tqdm
 
 from t2i import aviarynet, lite0
 from t2i.config import DRAWN, CharCnnRnnConfig
 from t2i.data import images
 from t2i.data.dataset import ImageTextDataset
 from t2i.errors import UserError
+from t2i.progress import tqdm
 from t2i.weights import googlenet_weights
 
 # The length of whitened vectors: short ones make text vectors with entries of order one, like the noise that

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from t2i import checkpoint, device, locks, own, paths
 from t2i.config import Config
 from t2i.data.dataset import prefetch
-from t2i.errors import UserError
+from t2i.errors import Stopped, UserError
+from t2i.progress import tqdm
 from t2i.training import obtain
 from t2i.training.average import Average
 from t2i.training.maintenance import Maintenance
@@ -108,7 +108,7 @@ class Training:
                 stop = _anywhere(fabric, interrupted.is_set(), step)
                 maintenance(step + 1, losses, last=stop)
                 if stop and step + 1 < self.total:
-                    raise KeyboardInterrupt(
+                    raise Stopped(
                         f"{config.name} stopped after step {step + 1} of {self.total}; the same command goes on from"
                         " there."
                     )

@@ -5,10 +5,10 @@ import time
 from typing import TYPE_CHECKING
 
 import torch
-from tqdm.auto import tqdm
 
 from t2i import checkpoint, log
 from t2i.errors import UserError
+from t2i.progress import tqdm
 
 if TYPE_CHECKING:
     from t2i.training.loop import Training
@@ -100,4 +100,5 @@ class Maintenance:
         steps = self.training.total - PROBE_STEPS - self.training.start
         left = (time.perf_counter() - self.began) / PROBE_STEPS * steps
         if left > 600:
-            self.bar.write(f"{self.config.name}: about {left / 3600:.1f} hours to go, by the first {PROBE_STEPS} steps")
+            time_left = f"{left / 60:.0f} minutes" if left < 7200 else f"{left / 3600:.0f} hours"
+            self.bar.write(f"{self.config.name}: about {time_left} to go, by the first {PROBE_STEPS} steps")

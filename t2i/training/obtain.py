@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from t2i import checkpoint, data, device
 from t2i import config as configs
 from t2i.config import Config
 from t2i.errors import UserError
+from t2i.progress import tqdm
 from t2i.training import released
 from t2i.training.encoders import PublishedEncoders
 from t2i.training.objectives import OBJECTIVES, Objective

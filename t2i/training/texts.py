@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from t2i.data import reading
 from t2i.data.captions import Vocabulary, pad
 from t2i.data.index import Example, Index
 from t2i.device import on_device
+from t2i.progress import tqdm
 from t2i.text import TextFeatures
 from t2i.text.encode import encode
 

@@ -2,11 +2,11 @@
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from t2i import lite0
 from t2i.config import DRAWN, DamsmConfig
 from t2i.errors import UserError
+from t2i.progress import tqdm
 from t2i.text import trunks
 from t2i.weights import legacy_weights
 

@@ -80,6 +80,7 @@ def test_make_installs_the_lock_and_then_the_package_alone(make):
         (["course"], "-m t2i course --profile cpu"),
         (["course", "PROFILE=smoke"], "-m t2i course --profile smoke"),
         (["tour"], "-m t2i course --profile cpu --only 00"),
+        (["lab"], "-m t2i lab"),
         (["refresh"], "-m t2i refresh"),
         (["test"], "--nbval-lax --nbval-current-env"),
     ],

@@ -15,7 +15,7 @@ PACKAGE = paths.checkout() / "t2i"
 ORDER = (
     {"errors"},
     {"paths"},
-    {"contents", "formats", "locks", "own"},
+    {"contents", "formats", "locks", "own", "progress"},
     {"config", "device", "checkpoint", "log", "provenance", "weights"},
     {"lite0"},
     {"text"},
@@ -24,10 +24,11 @@ ORDER = (
     {"models", "galleries"},
     {"training", "official_kinds"},
     {"metrics", "published"},
-    {"results", "plots"},
+    {"results", "plots", "tiles"},
     {"tables"},
-    {"notebook", "official", "panel", "course", "doctor", "options", "parallel"},
+    {"notebook", "official", "course", "doctor", "options", "parallel"},
     {"recording", "released"},
+    {"panel", "workbook"},
     {"__init__", "__main__"},
 )
 ROW = {room: number for number, rooms in enumerate(ORDER) for room in rooms}
