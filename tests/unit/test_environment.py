@@ -140,3 +140,28 @@ def test_make_needs_the_python_that_pyproject_asks_for_and_says_so(make, tmp_pat
 
 def test_this_python_is_allowed():
     assert default_environment()["python_full_version"] in SpecifierSet(PROJECT["requires-python"])
+
+
+WORKFLOWS = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / ".github" / "workflows").glob("*.yml")}
+
+
+def commands(workflow):
+    return [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+
+
+def test_every_workflow_calls_make_and_its_targets_exist():
+    assert WORKFLOWS.keys() == {"tests", "weekly", "site"}
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for name, workflow in WORKFLOWS.items():
+        (called,) = [command for command in commands(workflow) if command.startswith("make ")]
+        words = [word for word in called.split("${{")[0].split()[1:] if "=" not in word]
+        assert words and set(words) <= set(targets), name
+
+
+def test_the_tests_run_with_the_oldest_python_and_the_oldest_torch_that_are_allowed():
+    matrix = WORKFLOWS["tests"]["jobs"]["test"]["strategy"]["matrix"]
+    assert PROJECT["requires-python"] == f">={matrix['python'][0]}"
+    oldest = [requirement for requirement in NEEDED if requirement.name in ("torch", "torchvision")]
+    floors = [f"{requirement.name}=={str(requirement.specifier).removeprefix('>=')}.*" for requirement in oldest]
+    assert matrix["include"][0]["torch"].split() == floors
+    assert {system.split("-")[0] for system in matrix["os"]} == {"ubuntu", "macos", "windows"}
