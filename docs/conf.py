@@ -1,0 +1,61 @@
+"""Sphinx's settings for what ``docs/build.py`` has laid out. No notebook is run, and no page asks for anything from
+elsewhere."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from docutils import nodes
+
+import t2i
+
+project, author, release = "t2i", "the t2i authors", t2i.__version__
+copyright = author
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
+exclude_patterns = ["**/sanitize.cfg"]
+highlight_language = "none"  # of fences that name none, which hold commands
+
+# Notebooks as they were committed.
+nb_execution_mode = "off"
+nb_ipywidgets_js = {}  # its default comes from a CDN; a panel shows its still picture here
+myst_enable_extensions = ["amsmath", "dollarmath", "html_image"]
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
+
+# MathJax in one file, drawing SVG, so that it asks for no fonts. Its menu would load more.
+_mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+html_static_path = ["site.css", "site.js", str(_mathjax / "tex-svg.js")]
+mathjax_path = "tex-svg.js"
+mathjax3_config = {"options": {"enableMenu": False}}
+
+html_theme = "sphinx_book_theme"
+html_title, html_favicon = "t2i", "favicon.svg"
+html_css_files, html_js_files = ["site.css"], ["site.js"]
+html_sourcelink_suffix = ""
+html_theme_options = {"show_navbar_depth": 1, "use_fullscreen_button": False, "navbar_persistent": []}
+html_context = {"default_mode": "auto"}  # without one the theme complains at a reader's first visit
+
+
+def as_pages(app, name: str, source: list[str]) -> None:
+    """Links to what has another name here: README.md is the start, and a folder is its index."""
+    source[0] = source[0].replace("](../README.md", "](../index.md").replace("](../../README.md", "](../../index.md")
+
+
+def fold(app, tree: nodes.document, name: str) -> None:
+    """Fold what stands under each exercise of a page of solutions."""
+    if not name.startswith("notebooks/solutions/"):
+        return
+    for section in tree.findall(nodes.section):
+        if section[0].astext().startswith("Exercise"):
+            section.insert(1, nodes.raw("", "<details><summary>Solution</summary>", format="html"))
+            section.append(nodes.raw("", "</details>", format="html"))
+
+
+def setup(app) -> None:
+    app.connect("source-read", as_pages)
+    app.connect("doctree-resolved", fold)
