@@ -49,7 +49,7 @@ def api(source: Path) -> None:
         children = [other for other in found if other.rpartition(".")[0] == name and name != "t2i"]
         text = MODULE.format(name=name) + (toctree(children, hidden=False) if children else "")
         write(source / "api" / f"{name}.md", text)
-        first = re.split(r"(?<=[.:;])\s", " ".join((module.__doc__ or "").split()))[0].rstrip(":;")
+        first = re.split(r"(?<=\.)\s", " ".join((module.__doc__ or "").split()))[0]
         rows.append(f"| [{name}]({name}.md) | {first} |")
     top = [name for name in ["t2i", *found] if name.count(".") < 2]
     text = (HERE / "api.md").read_text(encoding="utf-8") + "\n" + "\n".join(rows) + "\n" + toctree(top)

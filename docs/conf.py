@@ -16,6 +16,7 @@ highlight_language = "none"  # of fences that name none, which hold commands
 
 # Notebooks as they were committed.
 nb_execution_mode = "off"
+nb_render_markdown_format = "myst"  # whose Markdown has tables
 nb_ipywidgets_js = {}  # its default comes from a CDN; a panel shows its still picture here
 myst_enable_extensions = ["amsmath", "dollarmath", "html_image"]
 myst_heading_anchors = 3
@@ -23,6 +24,7 @@ myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+add_module_names = False
 maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
@@ -35,8 +37,9 @@ mathjax3_config = {"options": {"enableMenu": False}}
 
 html_theme = "sphinx_book_theme"
 html_title, html_favicon = "t2i", "favicon.svg"
-html_css_files, html_js_files = ["site.css"], ["site.js"]
+html_css_files, html_js_files = ["site.css"], [("site.js", {"defer": "defer"})]
 html_sourcelink_suffix = ""
+html_use_index, html_domain_indices = False, False  # the search finds more
 html_theme_options = {"show_navbar_depth": 1, "use_fullscreen_button": False, "navbar_persistent": []}
 html_context = {"default_mode": "auto"}  # without one the theme complains at a reader's first visit
 
@@ -56,6 +59,12 @@ def fold(app, tree: nodes.document, name: str) -> None:
             section.append(nodes.raw("", "</details>", format="html"))
 
 
+def skip(app, what: str, name: str, member, skipped: bool, options) -> bool | None:
+    """Whether to leave ``member`` out: of a named tuple's fields, the class says what they are."""
+    return True if (getattr(member, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def setup(app) -> None:
+    app.connect("autodoc-skip-member", skip)
     app.connect("source-read", as_pages)
     app.connect("doctree-resolved", fold)
