@@ -1,6 +1,7 @@
 """Sphinx's settings for what ``docs/build.py`` has laid out. No notebook is run, and no page asks for anything from
 elsewhere."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,7 @@ highlight_language = "none"  # of fences that name none, which hold commands
 
 # Notebooks as they were committed.
 nb_execution_mode = "off"
+nb_render_image_options = {"alt": "made by the code above"}  # of a picture that has no description of its own
 nb_render_markdown_format = "myst"  # whose Markdown has tables
 nb_ipywidgets_js = {}  # its default comes from a CDN; a panel shows its still picture here
 myst_enable_extensions = ["amsmath", "dollarmath", "html_image"]
@@ -45,8 +47,16 @@ html_context = {"default_mode": "auto"}  # without one the theme complains at a 
 
 
 def as_pages(app, name: str, source: list[str]) -> None:
-    """Links to what has another name here: README.md is the start, and a folder is its index."""
-    source[0] = source[0].replace("](../README.md", "](../index.md").replace("](../../README.md", "](../../index.md")
+    """README.md is the start here, and what a notebook's pictures show is moved to where MyST-NB looks for it."""
+    text = source[0].replace("](../README.md", "](../index.md").replace("](../../README.md", "](../../index.md")
+    if Path(app.env.doc2path(name)).suffix == ".ipynb":
+        notebook = json.loads(text)
+        for cell in notebook["cells"]:
+            kinds = (kind for output in cell.get("outputs", []) for kind in output.get("metadata", {}).values())
+            if shown := [kind["alt"] for kind in kinds if isinstance(kind, dict) and "alt" in kind]:
+                cell["metadata"]["mystnb"] = {"image": {"alt": " · ".join(shown)}}
+        text = json.dumps(notebook)
+    source[0] = text
 
 
 def fold(app, tree: nodes.document, name: str) -> None:
