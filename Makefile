@@ -5,24 +5,41 @@ VENV ?= .venv
 PROFILE ?= cpu
 JOBS ?= 2
 FAST ?=
+TORCH ?=
 
-python := $(VENV)/bin/python
+python := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 ready := $(VENV)/.done
+site := $(VENV)/.site
+pages := build/site
 
-.PHONY: help setup course tour lab test browser-test refresh lock
+.PHONY: help setup course tour lab test browser-test refresh site site-test lock
 
 help: ## these lines
 	@sed -n -E 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
 		printf '%-14s %s\n' "$$name" "$$what"; done
 
-setup: $(ready) ## the environment in .venv, from requirements.lock
+setup: $(ready) ## the environment in .venv, from requirements.lock (TORCH=an index or a folder: torch from there)
+
+# TORCH names where torch and torchvision come from instead: an index, in the lock's versions, or a folder with one wheel of
+# each, in any version that pyproject.toml allows. A build for CPUs needs none of the CUDA packages.
+from = $(if $(findstring ://,$(TORCH)),$(shell grep -E '^torch(vision)?==' requirements.lock) --index-url,$(shell \
+	sed -nE 's/^ *("torch(vision)?>=.*"),.*/\1/p' pyproject.toml) --no-index --find-links) "$(TORCH)"
+besides := /^(torch|torchvision|triton|nvidia-[^=]*|cuda-[^=]*)==/d
 
 $(ready): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "t2i needs Python 3.11 or newer, which '$(PYTHON)' is not: install one and add PYTHON=/path/to/it." >&2; exit 1; }
 	@echo "Setting up $(VENV): a few GB, several minutes, once."
 	$(PYTHON) -m venv $(VENV)
+ifdef TORCH
+	$(python) -m pip install --no-deps $(from)
+	sed -E '$(besides)' requirements.lock > $(VENV)/besides-torch.lock
+	$(python) -m pip install -r $(VENV)/besides-torch.lock
+	@$(python) -c 'import torchvision' || { \
+		echo "The torch and the torchvision of $(TORCH) do not fit together: put two of one release there." >&2; exit 1; }
+else
 	$(python) -m pip install -r requirements.lock
+endif
 	$(python) -m pip install -e . --no-deps
 	@touch $@
 
@@ -58,10 +75,25 @@ browser-test: $(ready) ## the panel, and opening a lesson, in JupyterLab in a he
 refresh: $(ready) ## re-make the committed outputs of the notebooks, under smoke
 	$(python) -m t2i refresh
 
+site: $(site) ## the course as pages in build/site, from the committed notebooks, without running them
+	$(python) docs/build.py $(pages)-source
+	$(python) -m sphinx -q -W --keep-going -c docs -d $(pages)-doctrees $(pages)-source $(pages)
+
+site-test: site ## the pages in headless Chromium
+	$(python) -m pytest tests/site
+
+$(site): $(ready) requirements-site.lock
+	$(python) -m pip install -r requirements-site.lock
+	@touch $@
+
 # The nvidia, cuda and triton wheels exist for Linux only, where torch asks for them.
 lock: ## re-make requirements.lock from a fresh environment
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	$(PYTHON) -m venv "$$scratch/venv" && "$$scratch/venv/bin/pip" install -e '.[test]' && \
-	"$$scratch/venv/bin/pip" freeze --all --exclude pip --exclude-editable > "$$scratch/pins" && { \
+	"$$scratch/venv/bin/pip" freeze --all --exclude pip --exclude-editable > "$$scratch/pins" && \
+	"$$scratch/venv/bin/pip" install -c "$$scratch/pins" -e '.[site]' && \
+	"$$scratch/venv/bin/pip" freeze --all --exclude pip --exclude-editable > "$$scratch/all" && { \
 		echo '# Made by `make lock`. The one list of dependencies is in pyproject.toml.'; \
-		sed -E '/^(nvidia-|cuda-|triton=)/s/$$/ ; sys_platform == "linux"/' "$$scratch/pins"; } > requirements.lock
+		sed -E '/^(nvidia-|cuda-|triton=)/s/$$/ ; sys_platform == "linux"/' "$$scratch/pins"; } > requirements.lock && { \
+		echo '# Made by `make lock`: what the extra "site" needs beyond requirements.lock.'; \
+		grep -vxFf "$$scratch/pins" "$$scratch/all"; } > requirements-site.lock

@@ -1,7 +1,8 @@
 """Where things lie: the checkout, the data sets and the runs.
 
-``T2I_DATA`` and ``T2I_RUNS`` move data and runs; without them both stay inside the checkout. Notebooks are started
-from different folders by Jupyter, nbval and papermill, so nothing in the course builds a path from the current folder.
+``T2I_DATA`` and ``T2I_RUNS`` move data and runs; without them both stay inside the checkout or, of an installed wheel,
+in ``t2i`` in the home folder. Notebooks are started from different folders by Jupyter, nbval and papermill, so nothing
+in the course builds a path from the current folder.
 """
 
 import json
@@ -18,6 +19,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+_CARRIED = Path(__file__).resolve().parent / "_data"  # of a wheel: the part of data/ that the package reads (setup.py)
 _PREFIX, _SUFFIX = ".t2i-", ".tmp"  # of files that are being written
 _PROBE = 1 << 20  # bytes
 
@@ -27,18 +29,22 @@ def checkout() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
+def _home() -> Path:
+    return Path.home() / "t2i" if _CARRIED.is_dir() else checkout()
+
+
 def _from_environment(variable: str, default: Path) -> Path:
     return Path(os.environ.get(variable) or default).expanduser().resolve()
 
 
 def data_root() -> Path:
-    """``T2I_DATA``, or ``data/downloads`` in the checkout."""
-    return _from_environment("T2I_DATA", checkout() / "data" / "downloads")
+    """``T2I_DATA``, or ``data/downloads`` in the checkout (of a wheel: in ``~/t2i``)."""
+    return _from_environment("T2I_DATA", _home() / "data" / "downloads")
 
 
 def runs_root() -> Path:
-    """``T2I_RUNS``, or ``runs`` in the checkout."""
-    return _from_environment("T2I_RUNS", checkout() / "runs")
+    """``T2I_RUNS``, or ``runs`` in the checkout (of a wheel: in ``~/t2i``)."""
+    return _from_environment("T2I_RUNS", _home() / "runs")
 
 
 def cache_root() -> Path:
@@ -46,14 +52,19 @@ def cache_root() -> Path:
     return data_root() / "cache"
 
 
+def course_data() -> Path:
+    """What is committed in ``data/``: in the checkout, or what a wheel carries of it."""
+    return _CARRIED if _CARRIED.is_dir() else checkout() / "data"
+
+
 def recorded_results() -> Path:
     """The committed folder of recorded runs."""
-    return checkout() / "data" / "results"
+    return course_data() / "results"
 
 
 def released() -> Path:
     """The committed folder of trained models that come with the course."""
-    return checkout() / "data" / "released"
+    return course_data() / "released"
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Table(NamedTuple):
 @functools.cache
 def facts() -> dict:
     """All of ``data/published.json``: records, sources, inconsistencies, hyperparameters, parameter counts, speeds."""
-    path = paths.checkout() / "data" / "published.json"
+    path = paths.course_data() / "published.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
