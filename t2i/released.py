@@ -42,6 +42,12 @@ def run(where: str | Path) -> Run:
     return load(where.removeprefix(PREFIX)) if where.startswith(PREFIX) else Run.load(where)
 
 
+def beside(run: Run, name: str) -> Run:
+    """The released model ``name``, trained for longer, to look at in place of ``run``; ``run`` itself where the model
+    does not come with this checkout, or draws from other data than the drawn birds that ``run`` draws."""
+    return load(name) if name in NAMES and run.config.data_name in ("aviary", "aviary-200") else run
+
+
 def read(folder: Path) -> Run:
     """The released model in ``folder``, in float32; :class:`UserError` where its files are damaged."""
     file = folder / WEIGHTS
