@@ -45,11 +45,12 @@ test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch work
 	$(python) -m ruff format --check
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export OMP_NUM_THREADS=1 TQDM_DISABLE=1 && \
 	export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1073741824 && \
+	export T2I_PROFILE=smoke && \
 	export T2I_RUNS="$${T2I_RUNS:-$$scratch/runs}" T2I_DATA="$${T2I_DATA:-$$scratch/data}" && set -x && \
 	$(python) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(FAST),$(fast),$(all))
 
-refresh: $(ready) ## re-make the committed outputs of the notebooks, under smoke
-	$(python) -m t2i refresh
+refresh: $(ready) ## re-make the committed outputs of the notebooks (PROFILE=cpu, or smoke for a rehearsal)
+	$(python) -m t2i refresh --profile $(PROFILE)
 
 # The nvidia, cuda and triton wheels exist for Linux only, where torch asks for them.
 lock: ## re-make requirements.lock from a fresh environment

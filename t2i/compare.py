@@ -1,4 +1,4 @@
-"""Models side by side, as lessons show them: pictures, curves, and the table in which a lesson ends."""
+"""Models side by side, as lessons show them: the curves of their training, and the table in which a lesson ends."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import torch
 
 from t2i import log, plots, results
 from t2i.training.run import Run
@@ -21,39 +20,12 @@ PUBLISHED = {"FID": "FID", "IS": "IS", "R-precision": "R-precision_%"}
 VERSIONS = {"": "published", " (paper)": "published", " (released pretrained)": "published, the released weights"}
 
 
-def named(run: Run, trained: Run) -> dict[str, Run]:
-    """This run and, where ``released.beside`` found one, the released model, by the names under which figures show
-    them."""
-    steps = f"this run,\n{run.state['step']:,} steps"
-    return {steps: run} | ({f"released,\n{trained.state['step']:,} steps": trained} if trained is not run else {})
-
-
-def sheet(
-    runs: Mapping[str, Run], captions: Sequence[str], count: int = 3, seed: int = 0, side: float = 0.8
-) -> "Figure":
-    """``count`` pictures per caption by each of ``runs``, from the same noise, the run's name above its columns."""
-    drawn = [run.sample(list(captions), count, seed).unflatten(0, (-1, count)) for run in runs.values()]
-    figure = plots.captioned(_alike(drawn), captions, side=side)
-    for name, axis in zip(runs, figure.axes[::count], strict=False):
-        axis.set_title(name, fontsize=9, loc="left")
-    return figure
-
-
-def _alike(drawn: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Pictures (captions, count, 3, s, s) of several runs as rows of one sheet, the smaller ones enlarged."""
-    size = max(pictures.shape[-1] for pictures in drawn)
-    large = [
-        part.repeat_interleave(size // part.shape[-1], 3).repeat_interleave(size // part.shape[-1], 4) for part in drawn
-    ]
-    return torch.cat(large, dim=1).flatten(0, 1)
-
-
 def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights: Sequence[float] = ()) -> "Figure":
-    """Columns of the runs' ``stats.jsonl`` over steps, one panel per title, the runs in different strokes; ``heights``
-    are dotted lines, one for each panel from the left."""
-    histories = {name: log.read(run.directory / "stats.jsonl").dropna(subset=["d_loss"]) for name, run in runs.items()}
+    """Columns of the ``stats.jsonl`` of two runs at most, one panel per title, the first run dotted; ``heights`` are
+    dashed lines, one for each panel from the left."""
     import matplotlib.pyplot as plt
 
+    histories = {name: log.read(run.directory / "stats.jsonl").dropna(subset=["d_loss"]) for name, run in runs.items()}
     with plots.style():
         figure, axes = plt.subplots(
             1, len(panels), figsize=(3.6 * len(panels), 2.8), squeeze=False, layout="constrained"
@@ -62,7 +34,7 @@ def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights
         for axis, (title, columns) in zip(axes[0], panels.items(), strict=True):
             for number, column in enumerate(columns):
                 for (name, history), stroke in zip(histories.items(), (":", "-"), strict=False):
-                    label = f"{column}, {name.split(',')[0]}"
+                    label = f"{column}, {name.split(':')[0]}"
                     axis.plot(history["step"], history[column], stroke, color=f"C{number}", label=label)
             axis.set(title=title, xlabel="step (each run has its own length)", xscale="log")
             axis.legend(frameon=False, fontsize=7)

@@ -24,7 +24,7 @@ ORDER = (
     {"training", "official_kinds"},
     {"metrics"},
     {"results", "plots"},
-    {"notebook", "compare", "official", "panel", "course", "doctor", "options", "parallel"},
+    {"diagrams", "notebook", "official", "panel", "course", "doctor", "options", "parallel"},
     {"recording", "released"},
     {"__init__", "__main__"},
 )
