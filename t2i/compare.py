@@ -21,7 +21,7 @@ VERSIONS = {"": "published", " (paper)": "published", " (released pretrained)": 
 
 
 def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights: Sequence[float] = ()) -> "Figure":
-    """Columns of the ``stats.jsonl`` of two runs at most, one panel per title, the first run dotted; ``heights`` are
+    """Columns of the ``stats.jsonl`` of two runs at most, one panel per title, the first of two dotted; ``heights`` are
     dashed lines, one for each panel from the left."""
     import matplotlib.pyplot as plt
 
@@ -33,7 +33,7 @@ def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights
         plt.close(figure)  # what a cell returns would be shown twice
         for axis, (title, columns) in zip(axes[0], panels.items(), strict=True):
             for number, column in enumerate(columns):
-                for (name, history), stroke in zip(histories.items(), (":", "-"), strict=False):
+                for (name, history), stroke in zip(histories.items(), (":", "-")[-len(runs) :], strict=True):
                     label = f"{column}, {name.split(':')[0]}"
                     axis.plot(history["step"], history[column], stroke, color=f"C{number}", label=label)
             axis.set(title=title, xlabel="step (each run has its own length)", xscale="log")
