@@ -13,7 +13,7 @@ from t2i.training.run import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BIRDS = ("aviary", "aviary-200")  # measured on the same unseen pictures
+BIRDS = ("aviary", "aviary-200")  # the released models are trained, and measured, on the larger one
 CHARTS = {"FID": "fid", "IS": "is_mean", "R-precision": "r_precision", "body color": "body_accuracy"}
 OWNERS = {"R-precision": "r_precision", "body color": "attributes"}  # the metrics that have protocols of their own
 PUBLISHED = {"FID": "FID", "IS": "IS", "R-precision": "R-precision_%"}
@@ -50,7 +50,9 @@ def standings(
     ``profile``: a row each, in which every protocol has columns of its own; last, real pictures, as the ``record`` of
     an evaluation has them, with their R-precision ``real``.
 
-    Data sets without published figures are set beside those of CUB. ± is the paper's own, or over our seeds.
+    Each of our models is measured on unseen pictures of the data set that it was trained on, and how many there were is
+    part of a FID's protocol. Data sets without published figures are set beside those of CUB. ± is the paper's own, or
+    over our seeds.
     """
     rows = []
     for model in models:
@@ -60,7 +62,7 @@ def standings(
         rows.append((("real pictures", "the unseen ones", ""), cells))
     table = pd.DataFrame([cells for _, cells in rows], index=pd.MultiIndex.from_tuples([key for key, _ in rows]))
     table.columns = pd.MultiIndex.from_tuples(table.columns)
-    return table.rename_axis(index=["method", "whose", "trained on"]).fillna(results.EMPTY)
+    return table.rename_axis(index=["method", "whose", "data, size, length"]).fillna(results.EMPTY)
 
 
 def _published(model: str, dataset: str) -> Iterator[tuple]:
@@ -110,13 +112,13 @@ def _ours(model: str, dataset: str, profile: str) -> Iterator[tuple]:
     found = found[(found["model"] == model) & found["dataset"].isin(BIRDS if name in BIRDS else [name])]
     found = found[(found["origin"] != "this run") | (found["profile"] == profile)]
     found = found.assign(steps=[_steps(Path(path)) for path in found["path"]])
-    for (origin, data, size, steps, protocol), group in found.groupby(
-        ["origin", "dataset", "image_size", "steps", "protocol"], sort=False
+    for (origin, data, size, steps, protocol, count), group in found.groupby(
+        ["origin", "dataset", "image_size", "steps", "protocol", "real_count"], sort=False
     ):
         seeds = f"{len(group)} seeds" if len(group) > 1 else f"seed {group['seed'].iloc[0]}"
         own = group["protocols"].iloc[0]
         cells = {
-            (own.get(OWNERS.get(title), protocol), title): _spread(group[key])
+            (own.get(OWNERS.get(title), f"{protocol}, {count:.0f} real"), title): _spread(group[key])
             for title, key in CHARTS.items()
             if key in group and group[key].notna().any()
         }
