@@ -24,7 +24,7 @@ ORDER = (
     {"training", "official_kinds"},
     {"metrics"},
     {"results", "plots"},
-    {"diagrams", "notebook", "official", "panel", "course", "doctor", "options", "parallel"},
+    {"compare", "diagrams", "notebook", "official", "panel", "course", "doctor", "options", "parallel"},
     {"recording", "released"},
     {"__init__", "__main__"},
 )
