@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from t2i import config as configs
 from t2i import log, plots, results
 from t2i.training.run import Run
 
@@ -72,6 +73,7 @@ def _published(model: str, dataset: str) -> Iterator[tuple]:
     found = results.published(where)
     if method not in set(found["method"]):
         where, found = "CUB", results.published("CUB")
+    size = configs.load(model, "cub").image_size
     for whose in dict.fromkeys(VERSIONS.values()):
         names = [method + ending for ending, version in VERSIONS.items() if version == whose]
         cells: dict[tuple[str, str], list[str]] = {}
@@ -85,7 +87,7 @@ def _published(model: str, dataset: str) -> Iterator[tuple]:
             if by.endswith(", inferred") and set(values) <= set(cells.get((by.removesuffix(", inferred"), title), [])):
                 del cells[by, title]
         if cells:
-            yield (method, whose, f"{where}, 256 px"), {k: " / ".join(dict.fromkeys(v)) for k, v in cells.items()}
+            yield (method, whose, f"{where}, {size} px"), {k: " / ".join(dict.fromkeys(v)) for k, v in cells.items()}
 
 
 def _real(record: dict | None, r_precision: float | None) -> dict[tuple[str, str], str]:

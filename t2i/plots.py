@@ -6,7 +6,7 @@ Importing this changes nothing of matplotlib and does not load it; each figure h
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from t2i.data.images import save_sheet, sheet, sheet_size
 
-__all__ = ["beside", "captioned", "curves", "save_sheet", "sheet", "sheet_size", "word_maps"]
+__all__ = ["captioned", "curves", "save_sheet", "sheet", "sheet_size", "word_maps"]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,32 +65,8 @@ def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Fig
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         for axis, caption in zip(axes[:, 0], captions, strict=True):
-            axis.set_ylabel(textwrap.fill(caption, 34), rotation=0, ha="right", va="center", fontsize=10)
+            axis.set_ylabel(textwrap.fill(caption, 34), rotation=0, ha="right", va="center", fontsize=9)
         figure.subplots_adjust(left=3.1 / (columns * side + 3.2), right=1, top=1, bottom=0, wspace=0.04, hspace=0.04)
-    return figure
-
-
-def beside(groups: Mapping[str, Tensor], captions: Sequence[str], side: float = 0.8) -> Figure:
-    """Pictures of several models for the same captions, side by side under their titles: a row per caption, and of each
-    group images (len(captions) * n, 3, s, s) uint8 the n of that caption. Sizes may differ between groups."""
-    counts = [len(images) // len(captions) for images in groups.values()]
-    ratios = [1.0] * counts[0] + [r for n in counts[1:] for r in (0.25, *[1.0] * n)]
-    rows, width, height = len(captions), sum(ratios) * side + 3.2, len(captions) * side + 0.4
-    with canvas(rows, len(ratios), width, height, width_ratios=ratios) as (figure, axes):
-        for axis in axes.flat:
-            axis.set(xticks=[], yticks=[], facecolor="none")
-            axis.spines[:].set_visible(False)
-        first = 0
-        for (title, images), count in zip(groups.items(), counts, strict=True):
-            for k, image in enumerate(images):
-                shown = image.permute(1, 2, 0).numpy()
-                axes[k // count, first + k % count].imshow(shown, interpolation="nearest")
-            axes[0, first].set_title(title, loc="left", fontsize=10)
-            first += count + 1
-        for axis, caption in zip(axes[:, 0], captions, strict=True):
-            axis.set_ylabel(textwrap.fill(caption, 34), rotation=0, ha="right", va="center", fontsize=10)
-        top = 1 - 0.4 / height
-        figure.subplots_adjust(left=3.1 / width, right=1, top=top, bottom=0, wspace=0.04, hspace=0.04)
     return figure
 
 

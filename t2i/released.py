@@ -48,18 +48,6 @@ def beside(run: Run, name: str) -> Run:
     return load(name) if name in NAMES and run.config.data_name in ("aviary", "aviary-200") else run
 
 
-def pair(run: Run, name: str) -> dict[str, Run]:
-    """``run`` and, where it comes with this checkout and draws the same birds, the released model ``name``, under
-    titles that say how long each was trained: what a lesson shows side by side."""
-    other = beside(run, name)
-    return {_title(made): made for made in dict.fromkeys((run, other))}
-
-
-def _title(run: Run) -> str:
-    origin = "released" if run.is_released else "this run"
-    return f"{origin}: {run.state['step']:,} steps, {run.config.image_size} px"
-
-
 def read(folder: Path) -> Run:
     """The released model in ``folder``, in float32; :class:`UserError` where its files are damaged."""
     file = folder / WEIGHTS

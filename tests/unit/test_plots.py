@@ -11,9 +11,6 @@ from t2i import plots
 PICTURES = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
 LOG = pd.DataFrame({"step": [1, 2, 3], "loss": [3.0, 2.0, 1.0]})
 FIGURES = {
-    "beside": lambda: plots.beside(
-        {"small": PICTURES, "large": torch.zeros(2, 3, 16, 16, dtype=torch.uint8)}, ["a", "b"]
-    ),
     "captioned": lambda: plots.captioned(PICTURES, ["a", "b"]),
     "curves": lambda: plots.curves(LOG, {"loss": ["loss"]}),
     "word_maps": lambda: plots.word_maps(PICTURES[0], ["a", "bird"], torch.rand(2, 4, 4)),
@@ -54,13 +51,3 @@ def test_style_ends_where_something_fails(settings):
 def test_a_lesson_asks_for_the_style_aloud(settings):
     plots.use_style()
     assert matplotlib.rcParams["axes.grid"] and matplotlib.rcParams["figure.dpi"] == 80
-
-
-def test_models_stand_side_by_side_under_their_titles():
-    light = torch.full((2, 3, 16, 16), 255, dtype=torch.uint8)
-    figure = plots.beside({"dark": PICTURES, "light": light}, ["a red bird", "a blue bird"])
-    rows = [figure.axes[:4], figure.axes[4:]]
-    assert [axis.get_title(loc="left") for axis in rows[0]] == ["dark", "", "", "light"]
-    assert [row[0].get_ylabel() for row in rows] == ["a red bird", "a blue bird"]
-    for row in rows:
-        assert [[picture.get_array().max() for picture in axis.images] for axis in row] == [[0], [0], [], [255]]
