@@ -1,4 +1,4 @@
-"""Models side by side, as lessons show them: the curves of their training, and the table in which a lesson ends."""
+"""Models side by side, as lessons show them: pictures, curves, and the table in which a lesson ends."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 
 from t2i import config as configs
 from t2i import log, plots, results
@@ -19,6 +20,34 @@ CHARTS = {"FID": "fid", "IS": "is_mean", "R-precision": "r_precision", "body col
 OWNERS = {"R-precision": "r_precision", "body color": "attributes"}  # the metrics that have protocols of their own
 PUBLISHED = {"FID": "FID", "IS": "IS", "R-precision": "R-precision_%"}
 VERSIONS = {"": "published", " (paper)": "published", " (released pretrained)": "published, the released weights"}
+
+
+def named(run: Run, trained: Run) -> dict[str, Run]:
+    """This run and, where ``released.beside`` found one, the released model, by the names under which figures show
+    them."""
+    return {
+        f"{'released' if one.is_released else 'this run'}, {one.state['step']:,} steps": one for one in (run, trained)
+    }
+
+
+def sheet(
+    runs: Mapping[str, Run], captions: Sequence[str], count: int = 3, seed: int = 0, side: float = 0.8
+) -> "Figure":
+    """``count`` pictures per caption by each of ``runs``, from the same noise, the run's name above its columns."""
+    drawn = [run.sample(list(captions), count, seed).unflatten(0, (-1, count)) for run in runs.values()]
+    figure = plots.captioned(_alike(drawn), captions, side=side)
+    for name, axis in zip(runs, figure.axes[::count], strict=False):
+        axis.set_title(name, fontsize=9, loc="left")
+    return figure
+
+
+def _alike(drawn: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Pictures (captions, count, 3, s, s) of several runs as rows of one sheet, the smaller ones enlarged."""
+    size = max(pictures.shape[-1] for pictures in drawn)
+    large = [
+        part.repeat_interleave(size // part.shape[-1], 3).repeat_interleave(size // part.shape[-1], 4) for part in drawn
+    ]
+    return torch.cat(large, dim=1).flatten(0, 1)
 
 
 def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights: Sequence[float] = ()) -> "Figure":
@@ -35,7 +64,7 @@ def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights
         for axis, (title, columns) in zip(axes[0], panels.items(), strict=True):
             for number, column in enumerate(columns):
                 for (name, history), stroke in zip(histories.items(), (":", "-")[-len(runs) :], strict=True):
-                    label = f"{column}, {name.split(':')[0]}"
+                    label = f"{column}, {name.split(',')[0]}"
                     axis.plot(history["step"], history[column], stroke, color=f"C{number}", label=label)
             axis.set(title=title, xlabel="step (each run has its own length)", xscale="log")
             axis.legend(frameon=False, fontsize=7)

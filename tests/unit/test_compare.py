@@ -1,6 +1,7 @@
-"""Models side by side: curves, and the table in which a lesson ends."""
+"""Models side by side: pictures, curves, and the table in which a lesson ends."""
 
 import pytest
+import torch
 
 from t2i import compare, released, results
 
@@ -18,10 +19,36 @@ def of(table, method: str, whose: str):
 
 
 @RELEASED
+def test_a_sheet_shows_every_run_with_its_name_above_its_own_columns():
+    run = released.load("attngan-aviary")
+    captions = ["a red bird", "a blue bird"]
+    figure = compare.sheet({"one": run, "two": run}, captions, count=2)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["one", "", "two", "", "", "", "", ""]
+    shown = [torch.as_tensor(axis.images[0].get_array()) for axis in figure.axes]
+    expected = run.sample(captions, 2, 0).permute(0, 2, 3, 1)
+    for k, picture in enumerate((0, 1, 0, 1, 2, 3, 2, 3)):
+        assert torch.equal(shown[k], expected[picture])
+
+
+def test_pictures_of_several_sizes_share_a_sheet():
+    small, large = torch.rand(1, 1, 3, 2, 2), torch.rand(1, 1, 3, 4, 4)
+    both = compare._alike([small, large])
+    assert both.shape == (2, 3, 4, 4)
+    assert torch.equal(both[0, :, ::2, ::2], small[0, 0]) and torch.equal(both[0, :, 1::2, 1::2], small[0, 0])
+
+
+@RELEASED
+def test_a_run_stands_alone_where_nothing_is_released_beside_it():
+    run = released.load("attngan-aviary")
+    assert list(compare.named(run, run).values()) == [run]
+    assert next(iter(compare.named(run, released.load("attngan-aviary")).values())) is run
+
+
+@RELEASED
 def test_curves_have_a_line_for_every_run_and_column():
     run = released.load("attngan-aviary")
     figure = compare.curves(
-        {"this run: 1": run, "released: 2": run}, {"a": ["d_loss"], "b": ["g_words", "g_kl"]}, heights=[4.2]
+        {"this run, 1": run, "released, 2": run}, {"a": ["d_loss"], "b": ["g_words", "g_kl"]}, heights=[4.2]
     )
     assert [len(axis.lines) for axis in figure.axes] == [3, 4]
     assert [line.get_label() for line in figure.axes[0].lines[:2]] == ["d_loss, this run", "d_loss, released"]
