@@ -25,9 +25,8 @@ VERSIONS = {"": "published", " (paper)": "published", " (released pretrained)": 
 def named(run: Run, trained: Run) -> dict[str, Run]:
     """This run and, where ``released.beside`` found one, the released model, by the names under which figures show
     them."""
-    return {
-        f"{'released' if one.is_released else 'this run'}, {one.state['step']:,} steps": one for one in (run, trained)
-    }
+    both = zip(("this run", "released"), dict.fromkeys((run, trained)), strict=False)
+    return {f"{origin}, {one.state['step']:,} steps": one for origin, one in both}
 
 
 def sheet(

@@ -41,7 +41,8 @@ def test_pictures_of_several_sizes_share_a_sheet():
 def test_a_run_stands_alone_where_nothing_is_released_beside_it():
     run = released.load("attngan-aviary")
     assert list(compare.named(run, run).values()) == [run]
-    assert next(iter(compare.named(run, released.load("attngan-aviary")).values())) is run
+    both = compare.named(run, released.load("attngan-aviary"))
+    assert [name.split(",")[0] for name in both] == ["this run", "released"] and next(iter(both.values())) is run
 
 
 @RELEASED
