@@ -65,6 +65,7 @@ test: $(ready) ## ruff, pytest, the papermill chain and nbval, in a scratch work
 	$(python) -m ruff format --check
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export OMP_NUM_THREADS=1 TQDM_DISABLE=1 && \
 	export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1073741824 && \
+	export T2I_PROFILE=smoke && \
 	export T2I_RUNS="$${T2I_RUNS:-$$scratch/runs}" T2I_DATA="$${T2I_DATA:-$$scratch/data}" && set -x && \
 	$(python) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(FAST),$(fast),$(all))
 
@@ -72,8 +73,8 @@ browser-test: $(ready) ## the panel, and opening a lesson, in JupyterLab in a he
 	@$(python) -c 'import selenium' 2>/dev/null || $(python) -m pip install -e '.[browser]'
 	$(python) -m pytest tests/browser
 
-refresh: $(ready) ## re-make the committed outputs of the notebooks, under smoke
-	$(python) -m t2i refresh
+refresh: $(ready) ## re-make the committed outputs of the notebooks (PROFILE=cpu, or smoke for a rehearsal)
+	$(python) -m t2i refresh --profile $(PROFILE)
 
 site: $(site) ## the course as pages in build/site, from the committed notebooks, without running them
 	$(python) docs/build.py $(pages)-source

@@ -257,11 +257,11 @@ def lab(browser: bool = True, port: int = 8888) -> None:
 
 
 @app.command
-def refresh(names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> None:
-    """Re-make the committed outputs of the notebooks (all, or the named ones) under the smoke profile."""
+def refresh(names: Annotated[tuple[str, ...], tyro.conf.Positional] = (), profile: str = "smoke") -> None:
+    """Re-make the committed outputs of the notebooks (all, or the named ones) under ``profile``."""
     from t2i import course as lessons
 
-    for notebook in lessons.refresh(names or None):
+    for notebook in lessons.refresh(names or None, profile):
         print(notebook)
 
 

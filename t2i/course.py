@@ -117,12 +117,14 @@ def execute(notebook: Path, output: Path, parameters: dict | None = None, cell_s
     return output
 
 
-def refresh(names: Sequence[str] | None = None, root: Path | None = None) -> list[Path]:
-    """Re-make the committed outputs of lessons and solutions under the committed profile; return those that changed.
+def refresh(names: Sequence[str] | None = None, profile: str = "smoke", root: Path | None = None) -> list[Path]:
+    """Re-make the committed outputs of lessons and solutions under ``profile``; return those that changed.
 
-    Everything runs in a fresh workspace. A lesson shows what earlier ones left, so they run too where ``names`` asks
-    for a later one, but only what is named is written, and only once it has run to its end.
+    The notebooks read their profile from ``T2I_PROFILE``. Everything runs in a fresh workspace. A lesson shows what
+    earlier ones left, so they run too where ``names`` asks for a later one, but only what is named is written, and only
+    once it has run to its end.
     """
+    check_name("profile", profile, CELL_SECONDS)
     course, answers = lessons(root), solutions(root)
     named = _select([*course, *answers], names)
     last = max(notebook.name[:2] for notebook in named)
@@ -130,9 +132,9 @@ def refresh(names: Sequence[str] | None = None, root: Path | None = None) -> lis
     folder, changed = paths.runs_root() / "notebooks" / "refresh", []
     with tempfile.TemporaryDirectory(prefix="t2i-") as scratch:
         workspace = {"T2I_RUNS": f"{scratch}/runs", "T2I_DATA": f"{scratch}/data", "TQDM_DISABLE": "1"}
-        with _environment(**workspace):
+        with _environment(**workspace, T2I_PROFILE=profile):
             for notebook in tqdm(needed, desc="refresh", unit="notebook"):
-                executed = execute(notebook, folder / notebook.name, cell_seconds=CELL_SECONDS["smoke"])
+                executed = execute(notebook, folder / notebook.name, cell_seconds=CELL_SECONDS[profile])
                 text = nbformat.writes(clean(nbformat.read(executed, as_version=4))) + "\n"
                 if notebook in named and text != notebook.read_text(encoding="utf-8"):
                     paths.write_atomically(notebook, lambda path, text=text: path.write_text(text, encoding="utf-8"))

@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 import textwrap
+import time
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -31,10 +32,14 @@ CAPTIONS = (
     "this bird has a brown body, a white belly and a long tail",
 )
 
+_began = time.perf_counter()
+
 
 def banner(profile: str, dataset: str, seed: int) -> None:
     """Print what this lesson runs with, one line each for versions, settings and machine, and give its figures the
     course's style, and descriptions."""
+    global _began
+    _began = time.perf_counter()
     plots.use_style()
     _describe_figures()
     print(f"t2i {__version__} · torch {torch.__version__} · profile {profile} · data set {dataset} · seed {seed}")
@@ -62,6 +67,11 @@ def _describe_figures() -> None:
             return picture, metadata | {"alt": plots.alt(figure)}
 
         formatter.for_type(Figure, described)
+
+
+def closing(profile: str, then: str) -> None:
+    """Print how long the lesson took from its banner on, and what comes ``then``: where Run All ends."""
+    print(f"This lesson took {time.perf_counter() - _began:.0f} s under {profile}. Next: {then}")
 
 
 def show(*things) -> Markdown:

@@ -49,7 +49,7 @@ def style() -> Iterator[None]:
 
 
 @contextmanager
-def _figure(rows: int, columns: int, width: float, height: float, **options) -> Iterator[tuple[Figure, np.ndarray]]:
+def canvas(rows: int, columns: int, width: float, height: float, **options) -> Iterator[tuple[Figure, np.ndarray]]:
     """A figure of so many inches and its axes (rows, columns), to be filled inside. It is pyplot's, which is how a
     notebook learns to show figures, and closed, for what a cell returns would be shown twice."""
     import matplotlib.pyplot as plt
@@ -91,7 +91,7 @@ def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Fig
     """One row of pictures per caption, the caption at its left; images (len(captions) * n, 3, s, s) uint8,
     ``side`` inches each."""
     rows, columns = len(captions), len(images) // len(captions)
-    with _figure(rows, columns, columns * side + 3.2, rows * side) as (figure, axes):
+    with canvas(rows, columns, columns * side + 3.2, rows * side) as (figure, axes):
         for k, axis in enumerate(axes.flat):
             axis.imshow(images[k].permute(1, 2, 0).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
@@ -104,7 +104,7 @@ def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Fig
 
 def curves(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> Figure:
     """Columns of a run's ``stats.jsonl`` over steps, one panel per title."""
-    with _figure(1, len(panels), 4.6 * len(panels), 3, layout="constrained") as (figure, axes):
+    with canvas(1, len(panels), 4.6 * len(panels), 3, layout="constrained") as (figure, axes):
         for axis, (title, columns) in zip(axes[0], panels.items(), strict=True):
             for column in columns:
                 axis.plot(log["step"], log[column], label=column)
@@ -134,7 +134,7 @@ def word_maps(image: Tensor, words: Sequence[str], maps: Tensor, columns: int = 
     """
     shown = [image, *lit(image, maps)]
     rows = -(-(len(words) + 1) // columns)
-    with _figure(rows, columns, columns * side, rows * (side + 0.25)) as (figure, axes):
+    with canvas(rows, columns, columns * side, rows * (side + 0.25)) as (figure, axes):
         for axis in axes.flat:
             axis.set_axis_off()
         for axis, one, title in zip(axes.flat, shown, ["", *words], strict=False):

@@ -6,7 +6,7 @@ import pytest
 from nbformat import v4
 
 PICTURE = v4.new_output("display_data", {"image/png": "aGk=", "text/plain": "<Figure>"})
-PARAMETERS = 'PROFILE = "smoke"\nDATASET = "aviary"\nSEED = 0\nRESUME = True'
+PARAMETERS = f'import os\n\n{lint.PROFILE}\nDATASET = "aviary"\nSEED = 0\nRESUME = True'
 CARD = "# GAN-CLS\n\n[Previous: DAMSM](03_damsm.ipynb) · [Index](../README.md) · [Next](05_stackgan.ipynb)"
 
 
@@ -62,7 +62,7 @@ def long_function(lines):
 
 
 FAULTS = [
-    (lint.small_enough, output(3, said("x" * 300_000)), "the file has 3"),
+    (lint.small_enough, output(3, said("x" * 1_200_000)), "the file has 12"),
     (lint.number_of_cells, lambda cells: cells.__delitem__(slice(30, None)), "30 cells, not 40 to 70"),
     (lint.number_of_cells, lambda cells: cells.extend(map(v4.new_markdown_cell, "x" * 30)), "76 cells"),
     (lint.prose_to_code, lambda cells: cells.extend(map(v4.new_code_cell, "1" * 30)), "0.81 markdown cells"),
@@ -73,10 +73,10 @@ FAULTS = [
     (lint.plain_python, source(3, "class Bird: pass"), "cell 3 defines the class Bird"),
     (lint.plain_python, source(3, long_function(9)), "cell 3: f has 9 lines"),
     (lint.parameters_cell, lambda cells: cells.pop(1), "0 cells tagged parameters"),
-    (lint.parameters_cell, source(1, PARAMETERS.replace("0", "int(0)")), "other than names set to literals"),
-    (lint.parameters_cell, source(1, "import os\n" + PARAMETERS), "other than names set to literals"),
+    (lint.parameters_cell, source(1, PARAMETERS.replace("= 0", "= int(0)")), "other than names set to literals"),
+    (lint.parameters_cell, source(1, "import sys\n" + PARAMETERS), "other than names set to literals"),
     (lint.parameters_cell, source(1, PARAMETERS + "\nSTEPS = 3"), "SEED, STEPS, not"),
-    (lint.parameters_cell, source(1, PARAMETERS.replace("smoke", "cpu")), "the committed profile is cpu"),
+    (lint.parameters_cell, source(1, PARAMETERS.replace("cpu", "smoke")), "the profile is not read as"),
     (lint.title_card, lambda cells: cells.pop(0), "no title card"),
     (lint.title_card, source(0, CARD.replace("Index", "Contents")), "no link Index"),
     (lint.title_card, source(0, CARD.replace("[Next]", "[Stack]")), "no link Next"),

@@ -26,7 +26,7 @@ ORDER = (
     {"metrics", "published"},
     {"results", "plots", "tiles"},
     {"tables"},
-    {"notebook", "official", "course", "doctor", "options", "parallel"},
+    {"compare", "diagrams", "notebook", "official", "course", "doctor", "options", "parallel"},
     {"recording", "released"},
     {"panel", "workbook"},
     {"__init__", "__main__"},

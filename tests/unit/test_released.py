@@ -1,6 +1,7 @@
 """Released models: what they keep, that float16 costs nothing, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_a_name_or_a_folder(pair, monkeypatch):
     assert released.run("released:tiny").is_released and not released.run(run.directory).is_released
     with pytest.raises(UserError, match=r"no released model called 'huge'.*tiny"):
         released.run("released:huge")
+
+
+def test_it_stands_beside_a_run_on_drawn_birds(pair, monkeypatch):
+    run, folder = pair
+    monkeypatch.setattr(paths, "released", lambda: folder.parent)
+    assert released.beside(run, "tiny") is run  # that name does not come with this checkout
+    monkeypatch.setattr(released, "NAMES", ("tiny",))
+    assert released.beside(run, "tiny").is_released
+    photographs = Run(replace(run.config, dataset="cub"), run.state, run.directory)
+    assert released.beside(photographs, "tiny") is photographs
 
 
 def test_what_cannot_be_released(pair, damsm_folder, tmp_path, monkeypatch):

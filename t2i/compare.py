@@ -1,0 +1,169 @@
+"""Models side by side, as lessons show them: pictures, curves, and the table in which a lesson ends."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import torch
+
+from t2i import config as configs
+from t2i import log, plots, results
+from t2i.training.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BIRDS = ("aviary", "aviary-200")  # the released models are trained, and measured, on the larger one
+CHARTS = {"FID": "fid", "IS": "is_mean", "R-precision": "r_precision", "body color": "body_accuracy"}
+OWNERS = {"R-precision": "r_precision", "body color": "attributes"}  # the metrics that have protocols of their own
+PUBLISHED = {"FID": "FID", "IS": "IS", "R-precision": "R-precision_%"}
+VERSIONS = {"": "published", " (paper)": "published", " (released pretrained)": "published, the released weights"}
+
+
+def named(run: Run, trained: Run) -> dict[str, Run]:
+    """This run and, where ``released.beside`` found one, the released model, by the names under which figures show
+    them."""
+    both = zip(("this run", "released"), dict.fromkeys((run, trained)), strict=False)
+    return {f"{origin}, {one.state['step']:,} steps": one for origin, one in both}
+
+
+def sheet(
+    runs: Mapping[str, Run], captions: Sequence[str], count: int = 3, seed: int = 0, side: float = 0.8
+) -> "Figure":
+    """``count`` pictures per caption by each of ``runs``, from the same noise, the run's name above its columns."""
+    drawn = [run.sample(list(captions), count, seed).unflatten(0, (-1, count)) for run in runs.values()]
+    figure = plots.captioned(_alike(drawn), captions, side=side)
+    for name, axis in zip(runs, figure.axes[::count], strict=False):
+        axis.set_title(name, fontsize=9, loc="left")
+    return figure
+
+
+def _alike(drawn: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Pictures (captions, count, 3, s, s) of several runs as rows of one sheet, the smaller ones enlarged."""
+    size = max(pictures.shape[-1] for pictures in drawn)
+    large = [
+        part.repeat_interleave(size // part.shape[-1], 3).repeat_interleave(size // part.shape[-1], 4) for part in drawn
+    ]
+    return torch.cat(large, dim=1).flatten(0, 1)
+
+
+def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights: Sequence[float] = ()) -> "Figure":
+    """Columns of the ``stats.jsonl`` of two runs at most, one panel per title, the first of two dotted; ``heights`` are
+    dashed lines, one for each panel from the left."""
+    import matplotlib.pyplot as plt
+
+    histories = {name: log.read(run.directory / "stats.jsonl").dropna(subset=["d_loss"]) for name, run in runs.items()}
+    with plots.style():
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=(3.6 * len(panels), 2.8), squeeze=False, layout="constrained"
+        )
+        plt.close(figure)  # what a cell returns would be shown twice
+        for axis, (title, columns) in zip(axes[0], panels.items(), strict=True):
+            for number, column in enumerate(columns):
+                for (name, history), stroke in zip(histories.items(), (":", "-")[-len(runs) :], strict=True):
+                    label = f"{column}, {name.split(',')[0]}"
+                    axis.plot(history["step"], history[column], stroke, color=f"C{number}", label=label)
+            axis.set(title=title, xlabel="step (each run has its own length)", xscale="log")
+            axis.legend(frameon=False, fontsize=7)
+        for axis, height in zip(axes[0], heights, strict=False):
+            axis.axhline(height, color="black", linestyle="--", linewidth=1)
+    return figure
+
+
+def standings(
+    models: Sequence[str], dataset: str, profile: str, record: dict | None = None, real: float | None = None
+) -> pd.DataFrame:
+    """What is published of each model, what the course released and recorded of it, and this workspace's run under
+    ``profile``: a row each, in which every protocol has columns of its own; last, real pictures, as the ``record`` of
+    an evaluation has them, with their R-precision ``real``.
+
+    Each of our models is measured on unseen pictures of the data set that it was trained on, and how many there were is
+    part of a FID's protocol. Data sets without published figures are set beside those of CUB. ± is the paper's own, or
+    over our seeds.
+    """
+    rows = []
+    for model in models:
+        rows += _published(model, dataset)
+        rows += _ours(model, dataset, profile)
+    if cells := _real(record, real):
+        rows.append((("real pictures", "the unseen ones", ""), cells))
+    table = pd.DataFrame([cells for _, cells in rows], index=pd.MultiIndex.from_tuples([key for key, _ in rows]))
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return table.rename_axis(index=["method", "whose", "data, size, length"]).fillna(results.EMPTY)
+
+
+def _published(model: str, dataset: str) -> Iterator[tuple]:
+    """The papers' figures of one model, those of its released weights in a row of their own."""
+    where = results.PUBLISHED_DATASETS.get(results.data_name(dataset), "CUB")
+    method = results.PUBLISHED_METHODS[model]
+    found = results.published(where)
+    if method not in set(found["method"]):
+        where, found = "CUB", results.published("CUB")
+    size = configs.load(model, "cub").image_size
+    for whose in dict.fromkeys(VERSIONS.values()):
+        names = [method + ending for ending, version in VERSIONS.items() if version == whose]
+        cells: dict[tuple[str, str], list[str]] = {}
+        for title, metric in PUBLISHED.items():
+            for row in (
+                found[found["method"].isin(names) & (found["metric"] == metric)].dropna(subset="value").itertuples()
+            ):
+                text = f"{row.value:g}" + ("" if pd.isna(row.std) else f" ± {row.std:g}")
+                cells.setdefault((_by(title, row), title), []).append(text)
+        for (by, title), values in list(cells.items()):  # what is quoted under a known implementation too, once
+            if by.endswith(", inferred") and set(values) <= set(cells.get((by.removesuffix(", inferred"), title), [])):
+                del cells[by, title]
+        if cells:
+            yield (method, whose, f"{where}, {size} px"), {k: " / ".join(dict.fromkeys(v)) for k, v in cells.items()}
+
+
+def _real(record: dict | None, r_precision: float | None) -> dict[tuple[str, str], str]:
+    """What the same witnesses say of real pictures: the figures that no generator should be expected to pass."""
+    own = record["protocols"] if record else {}
+    body = record["extra"].get("attributes", {}).get("body", {}).get("real") if record else None
+    known = {"R-precision": r_precision, "body color": body}
+    return {(own.get(OWNERS[name], name), name): f"{value:.3f}" for name, value in known.items() if value is not None}
+
+
+def _by(title: str, row) -> str:
+    """Who measured a published figure: the implementation of a FID, the network of an IS."""
+    kind = "" if title != "FID" or pd.isna(row.fid_impl) else row.fid_impl
+    if title != "FID":
+        return {"IS": "Inception", "R-precision": "DAMSM, %"}[title]
+    port = {"tensorflow": "TensorFlow", "legacy": "old PyTorch port"}.get(kind.split("_")[0], "not stated")
+    return port + (", inferred" if kind.endswith("inferred") else "")
+
+
+def _ours(model: str, dataset: str, profile: str) -> Iterator[tuple]:
+    """The course's figures of one model: released, recorded with spread, and this workspace's under ``profile``."""
+    name = results.data_name(dataset)
+    found = results.collect()
+    found = found[(found["model"] == model) & found["dataset"].isin(BIRDS if name in BIRDS else [name])]
+    found = found[(found["origin"] != "this run") | (found["profile"] == profile)]
+    found = found.assign(steps=[_steps(Path(path)) for path in found["path"]])
+    for (origin, data, size, steps, protocol, count), group in found.groupby(
+        ["origin", "dataset", "image_size", "steps", "protocol", "real_count"], sort=False
+    ):
+        seeds = f"{len(group)} seeds" if len(group) > 1 else f"seed {group['seed'].iloc[0]}"
+        own = group["protocols"].iloc[0]
+        cells = {
+            (own.get(OWNERS.get(title), f"{protocol}, {count:.0f} real"), title): _spread(group[key])
+            for title, key in CHARTS.items()
+            if key in group and group[key].notna().any()
+        }
+        yield (results.PUBLISHED_METHODS[model], origin, f"{data}, {size} px, {steps:,} steps, {seeds}"), cells
+
+
+def _steps(record: Path) -> int:
+    """How long the run of a record was trained; older records leave that to the settings beside them."""
+    files = (record, record.with_name("config.json"))
+    return next((s for file in files if file.is_file() if (s := json.loads(file.read_text("utf-8")).get("steps"))), 0)
+
+
+def _spread(values: pd.Series) -> str:
+    """Mean ± standard deviation over seeds; one run has no deviation."""
+    values = values.astype(float)
+    digits = 1 if values.mean() > 10 else 2 if values.mean() > 1 else 3
+    text = f"{values.mean():.{digits}f}"
+    return text if len(values) == 1 else f"{text} ± {values.std():.{digits}f}"
