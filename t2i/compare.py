@@ -15,7 +15,7 @@ from t2i.training.run import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BIRDS = ("aviary", "aviary-200")  # measured on the same unseen pictures
+BIRDS = ("aviary", "aviary-200")  # the released models are trained, and measured, on the larger one
 CHARTS = {"FID": "fid", "IS": "is_mean", "R-precision": "r_precision", "body color": "body_accuracy"}
 OWNERS = {"R-precision": "r_precision", "body color": "attributes"}  # the metrics that have protocols of their own
 PUBLISHED = {"FID": "FID", "IS": "IS", "R-precision": "R-precision_%"}
@@ -25,8 +25,8 @@ VERSIONS = {"": "published", " (paper)": "published", " (released pretrained)": 
 def named(run: Run, trained: Run) -> dict[str, Run]:
     """This run and, where ``released.beside`` found one, the released model, by the names under which figures show
     them."""
-    steps = f"this run,\n{run.state['step']:,} steps"
-    return {steps: run} | ({f"released,\n{trained.state['step']:,} steps": trained} if trained is not run else {})
+    both = zip(("this run", "released"), dict.fromkeys((run, trained)), strict=False)
+    return {f"{origin}, {one.state['step']:,} steps": one for origin, one in both}
 
 
 def sheet(
@@ -50,11 +50,11 @@ def _alike(drawn: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights: Sequence[float] = ()) -> "Figure":
-    """Columns of the runs' ``stats.jsonl`` over steps, one panel per title, the runs in different strokes; ``heights``
-    are dotted lines, one for each panel from the left."""
-    histories = {name: log.read(run.directory / "stats.jsonl").dropna(subset=["d_loss"]) for name, run in runs.items()}
+    """Columns of the ``stats.jsonl`` of two runs at most, one panel per title, the first of two dotted; ``heights`` are
+    dashed lines, one for each panel from the left."""
     import matplotlib.pyplot as plt
 
+    histories = {name: log.read(run.directory / "stats.jsonl").dropna(subset=["d_loss"]) for name, run in runs.items()}
     with plots.style():
         figure, axes = plt.subplots(
             1, len(panels), figsize=(3.6 * len(panels), 2.8), squeeze=False, layout="constrained"
@@ -62,7 +62,7 @@ def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights
         plt.close(figure)  # what a cell returns would be shown twice
         for axis, (title, columns) in zip(axes[0], panels.items(), strict=True):
             for number, column in enumerate(columns):
-                for (name, history), stroke in zip(histories.items(), (":", "-"), strict=False):
+                for (name, history), stroke in zip(histories.items(), (":", "-")[-len(runs) :], strict=True):
                     label = f"{column}, {name.split(',')[0]}"
                     axis.plot(history["step"], history[column], stroke, color=f"C{number}", label=label)
             axis.set(title=title, xlabel="step (each run has its own length)", xscale="log")
@@ -79,7 +79,9 @@ def standings(
     ``profile``: a row each, in which every protocol has columns of its own; last, real pictures, as the ``record`` of
     an evaluation has them, with their R-precision ``real``.
 
-    Data sets without published figures are set beside those of CUB. ± is the paper's own, or over our seeds.
+    Each of our models is measured on unseen pictures of the data set that it was trained on, and how many there were is
+    part of a FID's protocol. Data sets without published figures are set beside those of CUB. ± is the paper's own, or
+    over our seeds.
     """
     rows = []
     for model in models:
@@ -89,7 +91,7 @@ def standings(
         rows.append((("real pictures", "the unseen ones", ""), cells))
     table = pd.DataFrame([cells for _, cells in rows], index=pd.MultiIndex.from_tuples([key for key, _ in rows]))
     table.columns = pd.MultiIndex.from_tuples(table.columns)
-    return table.rename_axis(index=["method", "whose", "trained on"]).fillna(results.EMPTY)
+    return table.rename_axis(index=["method", "whose", "data, size, length"]).fillna(results.EMPTY)
 
 
 def _published(model: str, dataset: str) -> Iterator[tuple]:
@@ -140,13 +142,13 @@ def _ours(model: str, dataset: str, profile: str) -> Iterator[tuple]:
     found = found[(found["model"] == model) & found["dataset"].isin(BIRDS if name in BIRDS else [name])]
     found = found[(found["origin"] != "this run") | (found["profile"] == profile)]
     found = found.assign(steps=[_steps(Path(path)) for path in found["path"]])
-    for (origin, data, size, steps, protocol), group in found.groupby(
-        ["origin", "dataset", "image_size", "steps", "protocol"], sort=False
+    for (origin, data, size, steps, protocol, count), group in found.groupby(
+        ["origin", "dataset", "image_size", "steps", "protocol", "real_count"], sort=False
     ):
         seeds = f"{len(group)} seeds" if len(group) > 1 else f"seed {group['seed'].iloc[0]}"
         own = group["protocols"].iloc[0]
         cells = {
-            (own.get(OWNERS.get(title), protocol), title): _spread(group[key])
+            (own.get(OWNERS.get(title), f"{protocol}, {count:.0f} real"), title): _spread(group[key])
             for title, key in CHARTS.items()
             if key in group and group[key].notna().any()
         }

@@ -40,16 +40,19 @@ def test_pictures_of_several_sizes_share_a_sheet():
 @RELEASED
 def test_a_run_stands_alone_where_nothing_is_released_beside_it():
     run = released.load("attngan-aviary")
-    assert list(compare.named(run, run)) == [f"this run,\n{run.state['step']:,} steps"]
-    assert next(iter(compare.named(run, released.load("attngan-aviary")).values())) is run
+    assert list(compare.named(run, run).values()) == [run]
+    both = compare.named(run, released.load("attngan-aviary"))
+    assert [name.split(",")[0] for name in both] == ["this run", "released"] and next(iter(both.values())) is run
 
 
 @RELEASED
 def test_curves_have_a_line_for_every_run_and_column():
     run = released.load("attngan-aviary")
-    figure = compare.curves({"one": run, "two": run}, {"a": ["d_loss"], "b": ["g_words", "g_kl"]}, heights=[4.2])
+    figure = compare.curves(
+        {"this run, 1": run, "released, 2": run}, {"a": ["d_loss"], "b": ["g_words", "g_kl"]}, heights=[4.2]
+    )
     assert [len(axis.lines) for axis in figure.axes] == [3, 4]
-    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    assert [line.get_label() for line in figure.axes[0].lines[:2]] == ["d_loss, this run", "d_loss, released"]
 
 
 @pytest.mark.usefixtures("nothing_trained")
@@ -61,9 +64,9 @@ def test_every_protocol_has_columns_of_its_own():
     assert ("old PyTorch port, inferred", "FID") not in table.columns  # the hybrids' paper quotes the same 23.98
     recorded = results.comparison("aviary", profile="cpu").loc["AttnGAN"].str.split(" ").str[0]
     mean = next(text for text in recorded if text != results.EMPTY)
-    ours = of(table, "AttnGAN", "recorded")["fid2k-aviarynet1", "FID"].iloc[0]
+    ours = of(table, "AttnGAN", "recorded")["fid2k-aviarynet1, 600 real", "FID"].iloc[0]
     assert float(ours.split(" ± ")[0]) == pytest.approx(float(mean), abs=0.06)
-    assert paper["fid2k-aviarynet1", "FID"] == results.EMPTY
+    assert paper["fid2k-aviarynet1, 600 real", "FID"] == results.EMPTY
 
 
 @pytest.mark.usefixtures("nothing_trained")
