@@ -19,12 +19,14 @@ may be fractions (0.5 lies between the first and the second). A name may have se
 stands in :data:`KINDS`, and a legend says it under the figure. Shapes are those of one example: the batch is left out.
 
 Arrows are chains of keys: ``"a > b > c"``. Between two keys, ``>`` is what computes; ``~>`` is dashed, for what is read
-without a gradient coming back, or is copied; ``^>`` and ``v>`` go round what lies between, above or below it (a skip).
+without a gradient coming back; ``^>`` and ``v>`` go round what lies between, above or below it (a skip), and so do
+``^~>`` and ``v~>``, dashed.
 What follows a colon is written beside the arrow, of a chain beside its last one: ``"mu > judge: detached"``.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -44,8 +46,9 @@ KINDS = {  # kind: (color, what the legend says)
     "discriminator": ("#d5e8cf", "discriminator"),
     "loss": ("#f4c7c3", "loss"),
 }
-STYLES = {">": ("-", 0.0), "~>": ("--", 0.0), "^>": ("-", -0.32), "v>": ("-", 0.32)}  # line, bend
-ARROW = re.compile(r"\s*(\^>|~>|v>|>)\s*")
+SIDES = {"^": 1.0, "v": -1.0}  # of an arrow that goes round
+ARROW = re.compile(r"\s+([v^]?~?>)\s+")
+BEND = 0.62  # inches that it keeps from the straight line, in its middle
 NAME_SIZE, SHAPE_SIZE = 9.5, 8.5  # points
 LINE, PADDING, GAP, PITCH = 0.165, 0.11, 0.42, 0.86  # inches: a line, around the text, between columns, between rows
 
@@ -67,8 +70,14 @@ def draw(
     kinds = [kind for kind in KINDS if kind in {box[-1] for box in boxes.values()}]
     right = max(centers[key][0] + sizes[key][0] / 2 for key in boxes) + 0.25
     right = max(right, left + 0.35 + sum(map(_entry, kinds)))
-    low = min(centers[key][1] - sizes[key][1] / 2 for key in boxes) - 0.62
-    high = max(centers[key][1] + sizes[key][1] / 2 for key in boxes) + 0.42
+    found = list(_arrows(arrows, boxes))
+    rounds = [
+        ((centers[a][1] + centers[b][1]) / 2 + SIDES[style[0]] * (BEND + 0.1), style[0])
+        for a, style, b, _ in found
+        if style[0] in SIDES
+    ]
+    low = min(*(centers[key][1] - sizes[key][1] / 2 for key in boxes), *(y for y, _ in rounds)) - 0.62
+    high = max(*(centers[key][1] + sizes[key][1] / 2 for key in boxes), *(y for y, _ in rounds)) + 0.42
     with plots.canvas(1, 1, right - left, high - low, dpi=110) as (figure, axes):
         axis = axes[0, 0]
         axis.set_position((0, 0, 1, 1))
@@ -77,7 +86,7 @@ def draw(
         for title, keys in (groups or {}).items():
             _frame(axis, title, [(*centers[key], *sizes[key]) for key in keys])
         patches = {key: _box(axis, centers[key], sizes[key], *boxes[key][2:]) for key in boxes}
-        for start, style, end, label in _arrows(arrows, boxes):
+        for start, style, end, label in found:
             _arrow(axis, patches[start], patches[end], centers[start], centers[end], style, label)
         _legend(axis, left + 0.25, low + 0.16, kinds)
     return figure
@@ -145,23 +154,28 @@ def _box(axis: Axes, center, size, name: str, shape: str, kind: str) -> FancyBbo
 
 
 def _arrow(axis: Axes, start, end, origin, target, style: str, label: str) -> None:
-    line, bend = STYLES[style]
-    # A bend is to one side of the way, and "above" is on the other side on the way back.
-    bend = -bend if target[0] < origin[0] else bend
+    (x0, y0), (x1, y1) = origin, target
+    side = SIDES.get(style[0], 0.0) * (1 if x1 >= x0 else -1)  # "above" is to the other side on the way back
+    bend = -2 * BEND * side / math.hypot(x1 - x0, y1 - y0)  # matplotlib's: twice the height over the length
+    line = "--" if "~" in style else "-"
     look = dict(arrowstyle="-|>", color="0.2", linestyle=line, patchA=start, patchB=end, shrinkA=1, shrinkB=1)
     look["connectionstyle"] = f"arc3,rad={bend}"
     axis.annotate("", target, origin, arrowprops=look, zorder=1)
     if label:
-        x, y = ((a + b) / 2 for a, b in zip(_edge(start), _edge(end), strict=True))
-        (x0, y0), (x1, y1) = origin, target
-        x, y = x + bend * (y1 - y0) / 2, y - bend * (x1 - x0) / 2
+        x, y = _between(start, end) if not side else ((x0 + x1) / 2, (y0 + y1) / 2 + SIDES[style[0]] * BEND)
         blank = dict(facecolor="white", edgecolor="none", pad=0.6)
         axis.text(x, y, label, ha="center", va="center", fontsize=SHAPE_SIZE, style="italic", bbox=blank, zorder=4)
 
 
-def _edge(patch) -> tuple[float, float]:
-    box = patch.get_bbox()
-    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+def _between(start, end) -> tuple[float, float]:
+    """The middle of the gap between two boxes."""
+    a, b = start.get_bbox(), end.get_bbox()
+    return _gap(a.x0, a.x1, b.x0, b.x1), _gap(a.y0, a.y1, b.y0, b.y1)
+
+
+def _gap(a0: float, a1: float, b0: float, b1: float) -> float:
+    """The middle between two intervals, or of what they share."""
+    return (min(a1, b1) + max(a0, b0)) / 2
 
 
 def _frame(axis: Axes, title: str, inside: Sequence[tuple[float, float, float, float]]) -> None:

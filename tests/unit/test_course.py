@@ -189,3 +189,9 @@ def test_a_failing_refresh_leaves_the_committed_notebook_alone(workspace):
     with pytest.raises(UserError, match=r"00_tour stopped in cell \[3\]: ZeroDivisionError"):
         course.refresh(root=workspace)
     assert notebook.read_bytes() == before
+
+
+def test_a_refresh_under_an_unknown_profile_is_refused(workspace):
+    write(workspace, "00_tour", code("print(1)"))
+    with pytest.raises(UserError, match=r"no profile called 'huge'\. Choose one of: smoke"):
+        course.refresh(profile="huge", root=workspace)

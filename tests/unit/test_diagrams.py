@@ -28,7 +28,7 @@ def test_a_diagram_shows_names_shapes_labels_groups_and_the_legend():
 
 
 def test_every_box_and_every_word_lies_inside_the_figure():
-    figure = diagrams.draw(BOXES, ARROWS, groups={"generator": ["join", "judge"]})
+    figure = diagrams.draw(BOXES, [*ARROWS, "phi v~> judge: again", "noise ^> judge"], {"generator": ["join", "judge"]})
     renderer = FigureCanvasAgg(figure).get_renderer()
     for artist in [*figure.axes[0].patches, *figure.axes[0].texts]:
         box = artist.get_window_extent(renderer)
@@ -47,8 +47,8 @@ def test_words_fit_into_their_boxes():
 
 
 def test_arrows_are_chains():
-    found = list(diagrams._arrows(["a > b ~> c: read", "c ^> a"], dict.fromkeys("abc")))
-    assert found == [("a", ">", "b", ""), ("b", "~>", "c", "read"), ("c", "^>", "a", "")]
+    found = list(diagrams._arrows(["a > b ~> c: read", "c ^> a", "a v~> c"], dict.fromkeys("abc")))
+    assert found == [("a", ">", "b", ""), ("b", "~>", "c", "read"), ("c", "^>", "a", ""), ("a", "v~>", "c", "")]
 
 
 @pytest.mark.parametrize(
