@@ -1,8 +1,6 @@
 """Models side by side, as lessons show them: pictures, curves, and the table in which a lesson ends."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,6 +8,7 @@ import torch
 
 from t2i import config as configs
 from t2i import log, plots, results
+from t2i.metrics.table import columns as metric_columns
 from t2i.training.run import Run
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _published(model: str, dataset: str) -> Iterator[tuple]:
                 found[found["method"].isin(names) & (found["metric"] == metric)].dropna(subset="value").itertuples()
             ):
                 text = f"{row.value:g}" + ("" if pd.isna(row.std) else f" ± {row.std:g}")
-                cells.setdefault((_by(title, row), title), []).append(text)
+                cells.setdefault((_by(title, row), _title(title)), []).append(text)
         for (by, title), values in list(cells.items()):  # what is quoted under a known implementation too, once
             if by.endswith(", inferred") and set(values) <= set(cells.get((by.removesuffix(", inferred"), title), [])):
                 del cells[by, title]
@@ -123,47 +122,41 @@ def _real(record: dict | None, r_precision: float | None) -> dict[tuple[str, str
     own = record["protocols"] if record else {}
     body = record["extra"].get("attributes", {}).get("body", {}).get("real") if record else None
     known = {"R-precision": r_precision, "body color": body}
-    return {(own.get(OWNERS[name], name), name): f"{value:.3f}" for name, value in known.items() if value is not None}
+    return {
+        (own.get(OWNERS[name], name), _title(name)): f"{100 * value:.1f}"
+        for name, value in known.items()
+        if value is not None
+    }
 
 
 def _by(title: str, row) -> str:
     """Who measured a published figure: the implementation of a FID, the network of an IS."""
     kind = "" if title != "FID" or pd.isna(row.fid_impl) else row.fid_impl
     if title != "FID":
-        return {"IS": "Inception", "R-precision": "DAMSM, %"}[title]
+        return {"IS": "Inception", "R-precision": "DAMSM"}[title]
     port = {"tensorflow": "TensorFlow", "legacy": "old PyTorch port"}.get(kind.split("_")[0], "not stated")
     return port + (", inferred" if kind.endswith("inferred") else "")
 
 
 def _ours(model: str, dataset: str, profile: str) -> Iterator[tuple]:
-    """The course's figures of one model: released, recorded with spread, and this workspace's under ``profile``."""
+    """The course's figures of one model: released, recorded with spread, and this workspace's under ``profile``; rows
+    and columns are kept apart by what :mod:`t2i.results` keeps apart."""
     name = results.data_name(dataset)
     found = results.collect()
     found = found[(found["model"] == model) & found["dataset"].isin(BIRDS if name in BIRDS else [name])]
-    found = found[(found["origin"] != "this run") | (found["profile"] == profile)]
-    found = found.assign(steps=[_steps(Path(path)) for path in found["path"]])
-    for (origin, data, size, steps, protocol, count), group in found.groupby(
-        ["origin", "dataset", "image_size", "steps", "protocol", "real_count"], sort=False
-    ):
-        seeds = f"{len(group)} seeds" if len(group) > 1 else f"seed {group['seed'].iloc[0]}"
-        own = group["protocols"].iloc[0]
-        cells = {
-            (own.get(OWNERS.get(title), f"{protocol}, {count:.0f} real"), title): _spread(group[key])
-            for title, key in CHARTS.items()
-            if key in group and group[key].notna().any()
-        }
-        yield (results.PUBLISHED_METHODS[model], origin, f"{data}, {size} px, {steps:,} steps, {seeds}"), cells
+    found = results.labelled(found[(found["origin"] != "this run") | (found["profile"] == profile)])
+    known = {column.key: column for column in metric_columns().values()}
+    cells: dict[tuple, dict[tuple[str, str], str]] = {}
+    for title, key in CHARTS.items():
+        for row in results.own_rows(found, known[key]):
+            label = row["run"].removeprefix(f"{row['origin']}, ")
+            whose = results.PUBLISHED_METHODS[model], row["origin"], f"{row['dataset']}, {label}"
+            count = "" if pd.isna(row["real_count"]) else f", {row['real_count']:,.0f} real"
+            cell = cells.setdefault(whose, {})
+            cell[f"{row['protocol']}{count}", _title(title)] = row["text"].removesuffix(f" (n = {row['n']})")
+    yield from cells.items()
 
 
-def _steps(record: Path) -> int:
-    """How long the run of a record was trained; older records leave that to the settings beside them."""
-    files = (record, record.with_name("config.json"))
-    return next((s for file in files if file.is_file() if (s := json.loads(file.read_text("utf-8")).get("steps"))), 0)
-
-
-def _spread(values: pd.Series) -> str:
-    """Mean ± standard deviation over seeds; one run has no deviation."""
-    values = values.astype(float)
-    digits = 1 if values.mean() > 10 else 2 if values.mean() > 1 else 3
-    text = f"{values.mean():.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {values.std():.{digits}f}"
+def _title(name: str) -> str:
+    """The heading of a column of ours: R-precision and body color are shown in per cent."""
+    return f"{name} %" if name in OWNERS else name

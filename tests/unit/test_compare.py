@@ -74,8 +74,8 @@ def test_real_pictures_stand_last_under_the_protocols_that_measured_them():
     record = {"protocols": protocols, "extra": {"attributes": {"body": {"real": 0.999}}}}
     last = compare.standings(["attngan"], "aviary", "cpu", record, 0.475).iloc[-1]
     assert last.name[0] == "real pictures"
-    assert last["r-precision-2k", "R-precision"] == "0.475"
-    assert last["attributes-aviarynet1", "body color"] == "0.999"
+    assert last["r-precision-2k", "R-precision %"] == "47.5"
+    assert last["attributes-aviarynet1", "body color %"] == "99.9"
     assert (last == results.EMPTY).sum() == len(last) - 2
 
 
