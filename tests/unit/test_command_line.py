@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from t2i import checkpoint, options, paths, released
+from t2i import checkpoint, options, paths
 from t2i import config as configs
 from t2i.__main__ import main
+from t2i.training import released as reading
 
 SMALL = ["--profile", "smoke", "--steps", "2", "--batch-size", "4"]
 
@@ -288,7 +289,7 @@ def test_a_run_is_released_and_drawn_by_name(little_aviary, finished, tiny_stage
     assert main(["release", str(run.directory), "tiny", "--out", str(tmp_path / "released")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "released" / "tiny")
     monkeypatch.setattr(paths, "released", lambda: tmp_path / "released")
-    monkeypatch.setattr(released, "NAMES", ("tiny",))
+    monkeypatch.setattr(reading, "NAMES", ("tiny",))
     sheet = tmp_path / "sheet.png"
     assert main(["sample", "--run", "released:tiny", "a red bird", "--count", "2", "--out", str(sheet)]) == 0
     assert sheet.exists()

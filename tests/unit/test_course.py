@@ -44,9 +44,9 @@ class ShownBar(tqdm.auto.tqdm):
 def workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("T2I_DATA", str(tmp_path / "data"))
-    results = SimpleNamespace(summary=lambda dataset, profile: f"table of {dataset} under {profile}")
-    monkeypatch.setitem(sys.modules, "t2i.results", results)
-    monkeypatch.setattr(t2i, "results", results, raising=False)
+    tables = SimpleNamespace(summary=lambda dataset, profile: f"table of {dataset} under {profile}")
+    monkeypatch.setitem(sys.modules, "t2i.tables", tables)
+    monkeypatch.setattr(t2i, "tables", tables, raising=False)
     return tmp_path
 
 

@@ -328,7 +328,7 @@ def test_the_judges_are_named_in_protocols(monkeypatch):
             config, digest = config.load("damsm"), "12345678"
 
     class Evaluation:
-        run, captions, unseen = Run, ["a bird"] * 2000, range(600)
+        run, captions, unseen = Run, ["a bird"] * 2000, SimpleNamespace(certain=range(600))
 
     for metric, name in ((r_precision.RPrecision(), "r-precision-2k"), (conditioning.Matching(), "matching-500")):
         assert metric.protocol(Evaluation) == f"{name}-damsm-12345678"

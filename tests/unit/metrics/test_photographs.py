@@ -70,14 +70,17 @@ def test_a_picture_is_of_its_caption_s_class_and_not_of_another_s(unseen):
     asked = SimpleNamespace(
         run=run, unseen=unseen, seed=0, captions=["x"] * 6, numbers=numbers, order=np.roll(numbers, 1)
     )
-    asked.generated = to_uint8(unseen.evaluation_images(numbers)[-1])
     consistency = ClassConsistency()
+    with consistency.look(asked) as look:
+        pictures = look(to_uint8(unseen.evaluation_images(numbers)[-1]))
+    asked.of_generated = asked.of_real = lambda metric: pictures
     assert consistency.applies(run) and consistency.lacking(unseen) is None
     assert consistency.protocol(asked) == "class-3-efficientnet-lite0-6"
     found = consistency.measure(asked)
     assert found["class_consistency"] == 1 and found["class_consistency_shuffled"] == 0
     assert found["class_consistency_chance"] == 1 / 3
-    asked.generated = asked.generated[list(np.roll(numbers, -1))]  # what was drawn fits the next caption
+    fits_the_next = {name: values[list(np.roll(numbers, -1))] for name, values in pictures.items()}
+    asked.of_generated = lambda metric: fits_the_next
     found = consistency.measure(asked)
     assert found["class_consistency"] == 0 and found["class_consistency_shuffled"] < 0.5
 
@@ -136,14 +139,16 @@ def test_captions_of_a_class_are_matched_with_no_image(by_class):
 def test_a_discriminator_is_asked_for_certain_pairs_alone(by_class):
     asked = []
     discriminator = SimpleNamespace(features=lambda images: images, conditional=lambda f, c: torch.zeros(len(f)))
-    run = SimpleNamespace(discriminators=[discriminator], condition=lambda texts: asked.extend(texts))
+    run = SimpleNamespace(discriminators=[discriminator], condition=lambda texts: asked.extend(texts), batch_size=4)
     conditioning.matching_scores(run, by_class, seed=0)
     assert set(asked) <= set(by_class.examples[1].captions + by_class.examples[2].captions) and len(asked) == 4
 
 
 def test_the_record_says_how_many_pairs_are_certain(by_class, unseen):
     evaluation = SimpleNamespace(
-        unseen=by_class, notes={}, run=SimpleNamespace(config=configs.load("damsm", "flowers"))
+        unseen=by_class,
+        notes={},
+        run=SimpleNamespace(config=configs.load("damsm", "flowers"), encoders=SimpleNamespace(digest="")),
     )
     metric.note_pairs(evaluation)
     assert evaluation.notes["pairs"].startswith("captions and images are matched on the 2 of 6 unseen images")
