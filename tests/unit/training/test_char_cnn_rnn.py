@@ -5,7 +5,7 @@ import torch
 from t2i import config as configs
 from t2i.errors import UserError
 from t2i.training import image_features as image_features_module
-from t2i.training.image_features import SMALL_LENGTH, Whitening, extractor, image_features
+from t2i.training.image_features import SMALL_LENGTH, Whitening, extractor, image_features, projection
 
 
 def test_each_step_sees_one_of_the_views_of_an_image_and_the_middle_is_the_first(tiny, ready, encoder_folder):
@@ -56,6 +56,19 @@ def test_features_that_are_more_than_the_text_s_are_whitened_into_its_space():
         again = Whitening(24, size)
         again.load_state_dict(whitening.state_dict())
         assert torch.equal(again(features), laid)
+
+
+def test_features_of_photographs_keep_their_cosines_about_the_mean():
+    features = torch.randn(60, 24, generator=torch.Generator().manual_seed(1)) * torch.linspace(0.1, 2, 24) + 3
+    about = features - features.mean(dim=0)
+    cosines = torch.nn.functional.cosine_similarity(about[:, None], about, dim=2)
+    laid = projection("efficientnet-lite0", 24, 32).fit(features, torch.arange(60) % 5)(features)
+    torch.testing.assert_close(laid @ laid.T, SMALL_LENGTH**2 * cosines, atol=1e-4, rtol=1e-4)
+    fewer = projection("efficientnet-lite0", 24, 16).fit(features, torch.arange(60) % 5)
+    lost = about - about @ fewer.whiten @ fewer.whiten.T
+    values = torch.linalg.eigvalsh(about.T @ about)
+    torch.testing.assert_close(lost.square().sum(), values[:8].sum(), atol=1e-3, rtol=1e-3)  # what varies least
+    assert type(projection("aviarynet1", 24, 32)) is Whitening
 
 
 def test_without_googlenet_s_weights_photographs_are_seen_by_lite0(without_classes, monkeypatch):
