@@ -1,6 +1,8 @@
 """The course from the command line: run the lessons with papermill, and re-make the outputs that are committed."""
 
+import base64
 import contextlib
+import io
 import os
 import re
 import tempfile
@@ -15,6 +17,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
+from PIL import Image
 
 from t2i import config, data, locks, paths
 from t2i.errors import UserError, check_name
@@ -24,6 +27,7 @@ from t2i.progress import tqdm
 CELL_SECONDS = {"smoke": 300, "cpu": 3600, "night": 24 * 3600, "gpu": 4 * 3600, "paper": None}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
+LARGE = 60_000  # characters of a picture in a notebook
 
 
 class ThisInterpreter(AsyncKernelManager):
@@ -146,7 +150,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """Drop from an executed notebook, in place, all that differs between two runs of the same code.
 
     Outputs, execution counts and ids stay: nbval fails on an output without a count. Times, versions, papermill's
-    notes, widgets and stderr go; of cells tagged ``timing`` only the pictures stay.
+    notes, widgets and stderr go; of cells tagged ``timing`` only the pictures stay, and large PNGs keep 256 colors.
     """
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL), language_info=NotebookNode(name="python"))
     for cell in notebook.cells:
@@ -159,8 +163,22 @@ def clean(notebook: NotebookNode) -> NotebookNode:
             for output in cell.outputs:
                 if _picture(output):  # a panel that also has a still picture keeps the picture
                     output.data.pop(WIDGET, None)
+                if "image/png" in output.get("data", {}):
+                    output.data["image/png"] = _lighter(output.data["image/png"])
             cell.outputs = [output for output in cell.outputs if _lasting(output, timing="timing" in tags)]
     return notebook
+
+
+def _lighter(picture: str) -> str:
+    """A PNG in base64, with a palette of 256 colors where it is large: what a small model draws is noisy, and noise is
+    what PNG cannot pack."""
+    if len(picture) < LARGE:
+        return picture
+    made = io.BytesIO()
+    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(made, "PNG", optimize=True)
+    lighter = base64.b64encode(made.getvalue()).decode()
+    return lighter if len(lighter) < len(picture) else picture
 
 
 def _lasting(output: NotebookNode, timing: bool) -> bool:

@@ -27,6 +27,7 @@ HEADING = re.compile(r"^#+\s+(?:\d+[.:]?\s+)?(.+?)\s*$", re.MULTILINE)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 ABSOLUTE = re.compile(r"(?<![\w./<~$}])/[A-Za-z_][\w.-]*/[\w.-]+|(?<!\w)~/\w|\b[A-Z]:\\\w")
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}")
+ENCODED = re.compile(r"base64,[A-Za-z0-9+/=]+")  # a picture inside HTML
 
 
 class Notebook:
@@ -175,7 +176,7 @@ def clean_outputs(notebook: Notebook) -> Iterator[str]:
             if output.output_type == "error" or output.get("name") == "stderr":
                 yield f"{where} shows an error or a warning"
             for pattern, what in ((ABSOLUTE, "an absolute path"), (ADDRESS, "a memory address")):
-                if found := pattern.search(text_of(output)):
+                if found := pattern.search(ENCODED.sub("", text_of(output))):
                     yield f"{where} shows {what}: {found.group()}"
 
 

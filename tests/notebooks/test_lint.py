@@ -92,6 +92,7 @@ FAULTS = [
     (lint.clean_outputs, output(3, said("slow", "stderr")), "cell 3 shows an error or a warning"),
     (lint.clean_outputs, output(3, v4.new_output("error", ename="E", evalue="", traceback=[])), "shows an error"),
     (lint.clean_outputs, output(3, said("saved to /home/ada/runs/x.png")), "an absolute path: /home/ada"),
+    (lint.clean_outputs, output(3, said("base64,/a/b= and /home/ada/x.png")), "an absolute path: /home/ada"),
     (lint.clean_outputs, output(3, said(r"saved to C:\Users")), r"an absolute path: C:\U"),
     (lint.clean_outputs, output(3, said("<Bird at 0x7f00aa11bb22>")), "a memory address: 0x7f00aa11bb22"),
     (lint.exercises, source(-1, "**Exercise 1.** One."), "it asks Exercise 1, not Exercise 1 to 3"),

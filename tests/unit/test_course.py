@@ -1,13 +1,17 @@
 """The course runner on small notebooks: order, parameters, interpreter, failures, and outputs that can be committed."""
 
+import base64
+import io
 import json
 import sys
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 import tqdm.auto
 from nbformat import v4
+from PIL import Image
 
 import t2i
 from t2i import course
@@ -181,6 +185,27 @@ def test_refresh_twice_gives_the_same_bytes_and_writes_only_what_is_named(worksp
     assert all(path.read_bytes() == before for path, before in untouched.items())
     assert not (workspace / "runs" / "left.txt").exists()  # the reader's own workspace is left alone
     assert course.refresh(["02"], root=workspace) == []
+
+
+def test_large_pictures_keep_256_colors_and_small_ones_all():
+    def png(side):
+        made = io.BytesIO()
+        pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        pixels = pixels // 8 + np.arange(0, 224, 224 / side).astype(np.uint8)[:, None, None]
+        Image.fromarray(pixels).save(made, "PNG")
+        return pixels, base64.b64encode(made.getvalue()).decode()
+
+    def pixels_of(picture):
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB"))
+
+    small, large = png(20), png(200)
+    outputs = [v4.new_output("display_data", {"image/png": picture}) for _, picture in (small, large)]
+    notebook = course.clean(v4.new_notebook(cells=[v4.new_code_cell("", outputs=outputs)]))
+    kept = [each.data["image/png"] for each in notebook.cells[0].outputs]
+    assert kept[0] == small[1] and len(kept[1]) < len(large[1]) / 2
+    assert np.abs(pixels_of(kept[1]).astype(int) - large[0]).mean() < 6  # of 255
+    assert len(np.unique(pixels_of(kept[1]).reshape(-1, 3), axis=0)) <= 256
+    assert course.clean(notebook).cells[0].outputs[1].data["image/png"] == kept[1]
 
 
 def test_a_failing_refresh_leaves_the_committed_notebook_alone(workspace):
