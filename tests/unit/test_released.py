@@ -84,7 +84,7 @@ def test_it_stands_beside_a_run_on_drawn_birds(pair, monkeypatch):
     run, folder = pair
     monkeypatch.setattr(paths, "released", lambda: folder.parent)
     assert released.beside(run, "tiny") is run  # that name does not come with this checkout
-    monkeypatch.setattr(released, "NAMES", ("tiny",))
+    monkeypatch.setattr(reading, "NAMES", ("tiny",))
     assert released.beside(run, "tiny").is_released
     photographs = Run(replace(run.config, dataset="cub"), run.state, run.directory)
     assert released.beside(photographs, "tiny") is photographs
