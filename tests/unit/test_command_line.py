@@ -64,6 +64,7 @@ def test_train_sample_evaluate(little_aviary, tmp_path, monkeypatch, capsys):
     assert "fid200-aviarynet1" in (tmp_path / "table.csv").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cub10", "flowers102_64", "coco_small"])
 def test_real_photographs_train_sample_and_evaluate(samples, name, tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path))

@@ -211,6 +211,7 @@ def test_a_set_without_unseen_images_trains_unmeasured(tiny_damsm, monkeypatch):
     assert "unseen_captions_recall" not in log.read(run.directory / "stats.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dataset"), [("cub10", "cub"), ("coco_small", "coco")])
 def test_real_photographs_train_and_are_measured(samples, name, dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path))

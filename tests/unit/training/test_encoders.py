@@ -11,6 +11,7 @@ from t2i.errors import UserError
 from t2i.training import fit
 
 
+@pytest.mark.slow
 def test_a_run_begins_alike_whether_its_encoder_is_trained_with_it_or_before(little_aviary, tmp_path, monkeypatch):
     root = {"root": str(little_aviary)}
     given = {"damsm": root, "attngan": root | {"steps": 1, "batch_size": 4}}

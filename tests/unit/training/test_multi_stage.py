@@ -191,6 +191,7 @@ def cub_encoder(samples, tmp_path_factory):
         return fit(configs.load("damsm", "cub", "smoke", **settings)).directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", TRAINED)
 def test_real_photographs_train_sample_and_evaluate(samples, cub_encoder, model, tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(tmp_path))

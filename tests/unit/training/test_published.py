@@ -53,6 +53,7 @@ def test_they_may_lie_in_the_root_itself(published, little_cub):
     assert PublishedEmbeddings(published).vectors.shape == (13 * 2, 1024)
 
 
+@pytest.mark.slow
 def test_a_gan_trains_goes_on_and_is_measured_with_them(published, little_cub, tmp_path):
     config = configs.load("stackgan-cnn", "cub", "smoke", root=str(little_cub), **SETTINGS)
     run = Run.load(fit(config).directory)

@@ -267,6 +267,7 @@ def cub_runs(samples, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_real_photographs_train_sample_and_evaluate(samples, cub_runs, model, monkeypatch):
     monkeypatch.setenv("T2I_RUNS", str(cub_runs))
