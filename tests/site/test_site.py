@@ -173,12 +173,12 @@ def test_a_table_is_sorted_by_a_click(browser, address):
     show(browser, f"{address}leaderboard.html", *DESKTOP)
     table = browser.find_element("css selector", "table.sortable")
     for direction in ("ascending", "descending"):
-        table.find_elements("css selector", "thead button")[1].click()
-        cells = [row.find_elements("tag name", "td")[0].text for row in table.find_elements("css selector", "tbody tr")]
+        table.find_elements("css selector", "thead button")[2].click()  # of figures; before it stands whose
+        cells = [row.find_elements("tag name", "td")[1].text for row in table.find_elements("css selector", "tbody tr")]
         figures = [float(cell.split()[0]) for cell in cells if cell != "–"]
         assert len(figures) > 3 and figures == sorted(figures, reverse=direction == "descending")
         assert cells[len(figures) :] == ["–"] * (len(cells) - len(figures))  # what was not measured comes last
-        assert table.find_elements("tag name", "th")[1].get_attribute("aria-sort") == direction
+        assert table.find_elements("tag name", "th")[2].get_attribute("aria-sort") == direction
 
 
 def test_a_word_of_the_gallery_shows_where_it_is_looked_for(browser, address):
