@@ -14,7 +14,6 @@ from t2i.training.run import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BIRDS = ("aviary", "aviary-200")  # the released models are trained, and measured, on the larger one
 CHARTS = {"FID": "fid", "IS": "is_mean", "R-precision": "r_precision", "body color": "body_accuracy"}
 OWNERS = {"R-precision": "r_precision", "body color": "attributes"}  # the metrics that have protocols of their own
 PUBLISHED = {"FID": "FID", "IS": "IS", "R-precision": "R-precision_%"}
@@ -82,10 +81,10 @@ def standings(
     part of a FID's protocol. Data sets without published figures are set beside those of CUB. ± is the paper's own, or
     over our seeds.
     """
-    rows = []
+    rows, measured = [], results.collect()
     for model in models:
         rows += _published(model, dataset)
-        rows += _ours(model, dataset, profile)
+        rows += _ours(measured[measured["model"] == model], model, dataset, profile)
     if cells := _real(record, real):
         rows.append((("real pictures", "the unseen ones", ""), cells))
     table = pd.DataFrame([cells for _, cells in rows], index=pd.MultiIndex.from_tuples([key for key, _ in rows]))
@@ -138,12 +137,12 @@ def _by(title: str, row) -> str:
     return port + (", inferred" if kind.endswith("inferred") else "")
 
 
-def _ours(model: str, dataset: str, profile: str) -> Iterator[tuple]:
+def _ours(found: pd.DataFrame, model: str, dataset: str, profile: str) -> Iterator[tuple]:
     """The course's figures of one model: released, recorded with spread, and this workspace's under ``profile``; rows
     and columns are kept apart by what :mod:`t2i.results` keeps apart."""
     name = results.data_name(dataset)
-    found = results.collect()
-    found = found[(found["model"] == model) & found["dataset"].isin(BIRDS if name in BIRDS else [name])]
+    # The released models are trained, and measured, on the larger set of drawn birds.
+    found = found[found["dataset"].isin(configs.DRAWN if name in configs.DRAWN else [name])]
     found = results.labelled(found[(found["origin"] != "this run") | (found["profile"] == profile)])
     known = {column.key: column for column in metric_columns().values()}
     cells: dict[tuple, dict[tuple[str, str], str]] = {}

@@ -52,4 +52,4 @@ def read(folder: Path) -> Run:
 def beside(run: Run, name: str) -> Run:
     """The released model ``name``, trained for longer, to look at in place of ``run``; ``run`` itself where the model
     does not come with this checkout, or draws from other data than the drawn birds that ``run`` draws."""
-    return load(name) if name in NAMES and run.config.data_name in ("aviary", "aviary-200") else run
+    return load(name) if name in NAMES and run.config.data_name in configs.DRAWN else run

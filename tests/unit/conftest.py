@@ -12,6 +12,7 @@ from scipy.io import savemat
 from torchvision.models import inception_v3
 
 from t2i import config as configs
+from t2i import paths
 from t2i.data import aviary, folder
 
 TINY = dict(steps=8, batch_size=8, generator_width=8, discriminator_width=8, log_every=2, checkpoint_every=4)
@@ -216,3 +217,12 @@ def imagenet_file(tmp_path_factory):
     file = tmp_path_factory.mktemp("imagenet") / "inception.pth"
     torch.save(weights, file)
     return file
+
+
+@pytest.fixture
+def roots(tmp_path, monkeypatch):
+    """Runs and recorded results in a fresh folder, so that nothing of this machine enters a table."""
+    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(paths, "recorded_results", lambda: tmp_path / "recorded")
+    monkeypatch.setattr(paths, "released", lambda: tmp_path / "released")
+    return tmp_path

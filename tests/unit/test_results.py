@@ -14,14 +14,7 @@ from t2i.metrics.metric import Column, Metric
 from t2i.metrics.table import METRICS, columns
 from t2i.provenance import commit
 
-
-@pytest.fixture(autouse=True)
-def roots(tmp_path, monkeypatch):
-    """Runs and recorded results in a fresh folder, so that nothing of this machine enters a table."""
-    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(paths, "recorded_results", lambda: tmp_path / "recorded")
-    monkeypatch.setattr(paths, "released", lambda: tmp_path / "released")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("roots")
 
 
 def make(fid=50.0, model="gan-cls", dataset="aviary", profile="cpu", seed=0, protocol="fid2k-aviarynet1", **more):

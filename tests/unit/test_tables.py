@@ -23,14 +23,7 @@ from t2i.metrics.table import METRICS, columns
 from t2i.released import NAMES
 from t2i.training.encoders import Encoders
 
-
-@pytest.fixture(autouse=True)
-def roots(tmp_path, monkeypatch):
-    """Runs and recorded results in a fresh folder, so that nothing of this machine enters a table."""
-    monkeypatch.setenv("T2I_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(paths, "recorded_results", lambda: tmp_path / "recorded")
-    monkeypatch.setattr(paths, "released", lambda: tmp_path / "released")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("roots")
 
 
 def put(folder, fid, model="attngan", dataset="cub", protocol="fid30k-inception-tf", *, more=None, **settings):
