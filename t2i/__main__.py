@@ -107,6 +107,7 @@ def evaluate(
     metric: tuple[str, ...] = (),
     protocol: str | None = None,
     weights: Path | None = None,
+    clip: Path | None = None,
     json_file: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
     root: Root = None,
 ) -> None:
@@ -117,6 +118,7 @@ def evaluate(
         metric: names such as fidelity r_precision; other figures of the same state of the run are kept. Default: all.
         protocol: a named protocol such as fid2k-aviarynet1; default: the profile's.
         weights: the file of the protocol's network, where it does not lie at its usual place.
+        clip: the same of CLIP's, for the metric clip_r_precision.
         json_file: also write the record here, into a file of its own.
         root: where the run's data lie now, if they were moved.
     """
@@ -126,7 +128,7 @@ def evaluate(
 
     if json_file:
         records.check_copy(json_file)
-    record = measure(released.run(run).at(root), metric or None, protocol, weights=weights)
+    record = measure(released.run(run).at(root), metric or None, protocol, weights=weights, clip=clip)
     if json_file:
         paths.write_json(json_file, record)
     width = max(map(len, record["metrics"])) + 2

@@ -57,6 +57,13 @@ def course_data() -> Path:
     return _CARRIED if _CARRIED.is_dir() else checkout() / "data"
 
 
+def restore(file: Path) -> str:
+    """How whoever misses ``file``, which comes with the course, gets it back."""
+    if _CARRIED.is_dir():
+        return "Restore it: pip install --force-reinstall --no-deps, with the wheel or the folder t2i came from."
+    return f"Restore it: git checkout -- {file.relative_to(checkout()) if file.is_relative_to(checkout()) else file}"
+
+
 def recorded_results() -> Path:
     """The committed folder of recorded runs."""
     return course_data() / "results"

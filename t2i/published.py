@@ -77,8 +77,7 @@ def facts() -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        mend = "Restore it: git checkout -- data/published.json"
-        raise UserError(f"{path} cannot be read ({error})", mend) from error
+        raise UserError(f"{path} cannot be read ({error})", paths.restore(path)) from error
 
 
 def published(dataset: str | None = None, method: str | None = None, metric: str | None = None) -> pd.DataFrame:

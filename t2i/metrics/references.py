@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from t2i.data.dataset import ImageTextDataset, rng_for
-from t2i.data.images import to_uint8
-from t2i.metrics.fidelity import BATCH, Fidelity, features, frechet_distance, kernel_distance
+from t2i.metrics.fidelity import Fidelity, features, frechet_distance, kernel_distance
 from t2i.metrics.metric import Metric, too_few
 
 LEAST = 4  # unseen images: two halves of two
@@ -49,9 +48,5 @@ class References(Metric):
 
 def _features(images: ImageTextDataset, evaluation) -> Tensor:
     """Those of the middle crops of all ``images``, by the evaluation's extractor: (N, D)."""
-    crops = (
-        to_uint8(images.evaluation_images(part)[-1])
-        for part in np.array_split(np.arange(len(images)), -(-len(images) // BATCH))
-    )
     layer = evaluation.protocol.fid_layer
-    return torch.cat([features(evaluation.extractor, crop)[layer] for crop in crops])
+    return torch.cat([features(evaluation.extractor, crops)[layer] for crops in images.middles()])

@@ -9,7 +9,7 @@ from t2i import device, galleries
 from t2i.config import CaptionPairsConfig, CharCnnRnnConfig
 from t2i.data.dataset import rng_for
 from t2i.metrics.metric import Column, Metric, note_pairs, too_few, too_few_pairs
-from t2i.training.image_features import Whitening, extractor, image_features
+from t2i.training.image_features import Whitening, image_features
 
 
 class ZeroShot(Metric):
@@ -108,8 +108,7 @@ class Galleries(Metric):
 
 def image_vectors(run, unseen) -> Tensor:
     """The images of ``unseen`` in the space of a Char-CNN-RNN's captions: (N, D)."""
-    embed = extractor(run.state["extras"]["image_features"])
-    images = image_features(unseen, embed, torch.device(device.choose(run.device)))
+    images = image_features(unseen, run.state["extras"]["image_features"], torch.device(device.choose(run.device)))
     if weights := run.state["networks"]["image"]:
         whitening = Whitening(images.shape[1], run.config.embedding_size)
         whitening.load_state_dict(weights)

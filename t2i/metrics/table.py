@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from t2i.errors import UserError, check_name
 from t2i.metrics.attributes import Attributes
 from t2i.metrics.class_consistency import ClassConsistency
+from t2i.metrics.clip import ClipRPrecision
 from t2i.metrics.conditioning import Matching
 from t2i.metrics.diversity import Diversity
 from t2i.metrics.fidelity import Fidelity
@@ -25,6 +26,7 @@ METRICS: dict[str, Metric] = {
         Attributes(),
         Diversity(),
         RPrecision(),
+        ClipRPrecision(),
         Matching(),
         ZeroShot(),
         CaptionRecall(),
@@ -42,8 +44,8 @@ def columns() -> dict[str, Column]:
 
 
 def choose(run: "Run", names: Sequence[str] | None = None) -> tuple[list[Metric], dict[str, str]]:
-    """The metrics called ``names``, by default all that apply to ``run``, and a note for each that is left out for want
-    of something.
+    """The metrics called ``names``, by default all that apply to ``run`` and are not ``on_request``, and a note for
+    each that is left out for want of something.
 
     Raises :class:`UserError` for an unknown name, with those that exist, and for a metric that does not apply.
     """
@@ -59,7 +61,7 @@ def choose(run: "Run", names: Sequence[str] | None = None) -> tuple[list[Metric]
         return [metric for name, metric in METRICS.items() if name in names], {}
     chosen, left_out = [], {}
     for name, metric in METRICS.items():
-        if metric.applies(run):
+        if metric.applies(run) and not metric.on_request:
             if missing := metric.missing(run):
                 left_out[name] = f"left out: {missing.problem}"
                 tqdm.write(f"{name} is left out: {missing}")

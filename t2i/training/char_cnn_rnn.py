@@ -7,7 +7,7 @@ from t2i import losses
 from t2i.data.dataset import ImageTextDataset, distinct_class_indices, rng_for
 from t2i.text.char_cnn_rnn import CharCnnRnn, initialise
 from t2i.text.characters import LENGTH, characters
-from t2i.training.image_features import backbone, extractor, projection, view_features
+from t2i.training.image_features import backbone, projection, view_features
 from t2i.training.recipe import Recipe
 from t2i.training.texts import captions_of, say_what_is_lost
 
@@ -35,7 +35,7 @@ class CharCnnRnnRecipe(Recipe):
     def __init__(self, config, index, fabric, networks, basis):
         super().__init__(config, index, fabric, networks, basis)
         self.data = ImageTextDataset.from_config(config, index)
-        features = view_features(self.data, extractor(config.image_features), fabric.device, config.views)
+        features = view_features(self.data, config.image_features, fabric.device, config.views)
         image = nn.Identity()
         if features.shape[-1] != config.embedding_size:
             image = projection(config.image_features, features.shape[-1], config.embedding_size)

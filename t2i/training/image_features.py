@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import googlenet as torchvision_googlenet
 
-from t2i import aviarynet, lite0
+from t2i import aviarynet, kept, lite0
 from t2i.config import DRAWN, CharCnnRnnConfig
 from t2i.data import images
 from t2i.data.dataset import ImageTextDataset
@@ -114,15 +114,20 @@ def projection(name: str, size: int, embedding_size: int) -> Whitening:
     return (Centring if name == lite0.NAME else Whitening)(size, embedding_size)
 
 
-def image_features(data: ImageTextDataset, embed, device: torch.device) -> Tensor:
-    """``embed`` of the middle of every image of ``data``: (N, F), on the CPU."""
-    return view_features(data, embed, device, 1)[:, 0]
+def image_features(data: ImageTextDataset, name: str, device: torch.device) -> Tensor:
+    """The features by the extractor called ``name`` of the middle of every image of ``data``: (N, F), on the CPU."""
+    return view_features(data, name, device, 1)[:, 0]
+
+
+def view_features(data: ImageTextDataset, name: str, device: torch.device, views: int) -> Tensor:
+    """The same of the first ``views`` views of every image (:func:`t2i.data.images.views`): (N, views, F). They are
+    kept on disk, because a network that knows photographs takes minutes for a data set."""
+    file = kept.place(data, name, views)
+    return kept.features(file, len(data), lambda: _computed(data, extractor(name), device, views))
 
 
 @torch.no_grad()
-def view_features(data: ImageTextDataset, embed, device: torch.device, views: int, batch_size: int = 128) -> Tensor:
-    """``embed`` of the first ``views`` views of every image of ``data`` (:func:`t2i.data.images.views`): (N, views, F),
-    on the CPU."""
+def _computed(data: ImageTextDataset, embed, device: torch.device, views: int, batch_size: int = 128) -> Tensor:
     if isinstance(embed, nn.Module):
         embed = embed.to(device)
     numbers, parts = torch.arange(len(data)).split(max(1, batch_size // views)), []

@@ -43,7 +43,7 @@ def read(folder: Path) -> Run:
                 tensor = kept.get_tensor(path)
                 place[last] = tensor.float() if tensor.is_floating_point() else tensor
     except Exception as error:  # safetensors has errors of its own
-        raise UserError(f"{file} cannot be read ({error})", f"Restore it: git checkout -- {folder}") from error
+        raise UserError(f"{file} cannot be read ({error})", paths.restore(folder)) from error
     found = Run(configs.from_dict(state["config"]), state, folder)
     found.is_released = True
     return found

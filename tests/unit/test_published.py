@@ -130,3 +130,9 @@ def test_a_broken_file_says_how_to_restore_it(tmp_path, monkeypatch):
             results.facts()
     finally:
         results.facts.cache_clear()
+
+
+def test_what_comes_with_the_course_is_restored_from_where_it_came_from(tmp_path, monkeypatch):
+    assert paths.restore(paths.course_data() / "published.json").endswith("git checkout -- data/published.json")
+    monkeypatch.setattr(paths, "_CARRIED", tmp_path)  # as in an installed wheel
+    assert "pip install" in paths.restore(paths.course_data() / "published.json")

@@ -222,10 +222,10 @@ def test_features_of_real_images_are_kept_under_all_that_they_depend_on(gan, tmp
     protocol, metric = PROTOCOLS["fid200-aviarynet1"], METRICS["fidelity"]
 
     def file(run=gan, protocol=protocol):
-        return fidelity.cache_file(Evaluation(run, protocol))
+        return fidelity.kept_in(Evaluation(run, protocol))
 
     first = evaluate(gan, ["fidelity"], write=False)["metrics"]
-    assert list((tmp_path / "data" / "cache" / "fidelity").iterdir()) == [file()]
+    assert list((tmp_path / "data" / "cache" / "features").iterdir()) == [file()]
     monkeypatch.setattr(Evaluation, "of_real", pytest.fail)
     assert evaluate(gan, ["fidelity"], write=False)["metrics"] == first
     monkeypatch.undo()
@@ -240,11 +240,11 @@ def test_features_of_real_images_are_kept_under_all_that_they_depend_on(gan, tmp
     }
     moved = Evaluation(gan, protocol)
     next(moved.extractor.parameters()).data.view(-1)[0] += 1
-    other_files["weights"] = fidelity.cache_file(moved)
+    other_files["weights"] = fidelity.kept_in(moved)
     assert len({file(), *other_files.values()}) == 1 + len(other_files)
 
-    kept = load_file(file())["pool"]
-    save_file({"pool": kept[:5]}, file())  # of another count
+    kept = load_file(file())["features"]
+    save_file({"features": kept[:5]}, file())  # of another count
     assert metric.real_features(Evaluation(gan, protocol)).shape == kept.shape
     file().write_bytes(file().read_bytes()[:100])  # damaged
     assert torch.equal(metric.real_features(Evaluation(gan, protocol)), kept)

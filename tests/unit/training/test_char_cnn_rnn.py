@@ -5,7 +5,7 @@ import torch
 from t2i import config as configs
 from t2i.errors import UserError
 from t2i.training import image_features as image_features_module
-from t2i.training.image_features import SMALL_LENGTH, Whitening, extractor, image_features, projection
+from t2i.training.image_features import SMALL_LENGTH, Whitening, image_features, projection
 
 
 def test_each_step_sees_one_of_the_views_of_an_image_and_the_middle_is_the_first(tiny, ready, encoder_folder):
@@ -27,7 +27,7 @@ def test_each_step_sees_one_of_the_views_of_an_image_and_the_middle_is_the_first
 
 def test_what_evaluation_sees_is_the_first_view(tiny, ready):
     recipe = ready(configs.load("char-cnn-rnn", "aviary", "smoke", root=tiny().root, views=10))
-    middles = image_features(recipe.data, extractor("aviarynet1"), torch.device("cpu"))
+    middles = image_features(recipe.data, "aviarynet1", torch.device("cpu"))
     torch.testing.assert_close(recipe.networks["image"](middles), recipe.features[:, 0])
     assert not torch.allclose(recipe.features[:, 1], recipe.features[:, 0])
 
