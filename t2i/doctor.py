@@ -13,6 +13,7 @@ WEIGHTS = {
     weights.INCEPTION_TF: "published FID and IS",
     weights.INCEPTION_LEGACY: "DAMSM's trunk on photographs, the papers' PyTorch FID",
     weights.GOOGLENET: "image features of Char-CNN-RNN on photographs",
+    weights.CLIP: "R-precision by CLIP",
 }
 
 
