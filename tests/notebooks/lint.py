@@ -180,6 +180,15 @@ def clean_outputs(notebook: Notebook) -> Iterator[str]:
                     yield f"{where} shows {what}: {found.group()}"
 
 
+def ending(notebook: Notebook) -> Iterator[str]:
+    """Run All ends with a last sheet, the time and what comes next, all of which one code cell shows."""
+    last = notebook.cells[-1]
+    if last.cell_type != "code" or not re.search(r"^closing\(PROFILE, ", last.source, re.MULTILINE):
+        yield "the last cell does not end with closing(PROFILE, ...)"
+    elif last.source.count("\n") < 1:
+        yield "the last cell shows no sheet"
+
+
 def exercises(notebook: Notebook) -> Iterator[str]:
     """Three exercises, each with a solution under the same heading in the notebook of solutions."""
     wanted = {f"Exercise {number}" for number in range(1, EXERCISES + 1)}
@@ -198,5 +207,6 @@ def exercises(notebook: Notebook) -> Iterator[str]:
 CODE_RULES = (small_enough, small_cells, plain_python, links, executed_in_order, clean_outputs)
 LESSON_RULES = (
     *CODE_RULES,
-    *(number_of_cells, prose_to_code, parameters_cell, title_card, sections, checked_cells, exercises),
+    *(number_of_cells, prose_to_code, parameters_cell, title_card, sections, checked_cells, exercises, ending),
 )
+SOLUTION_RULES = (*CODE_RULES, parameters_cell)

@@ -1,7 +1,7 @@
 """Every committed notebook keeps the anatomy of a lesson."""
 
 import pytest
-from lint import CODE_RULES, LESSON_RULES, NAMES, Notebook
+from lint import LESSON_RULES, NAMES, SOLUTION_RULES, Notebook
 
 from t2i import paths
 
@@ -9,7 +9,7 @@ FOLDER = paths.checkout() / "notebooks"
 LESSONS = sorted(FOLDER.glob("*.ipynb"))
 SOLUTIONS = sorted(FOLDER.glob("solutions/*.ipynb"))
 CASES = [(path, rule) for path in LESSONS for rule in LESSON_RULES]
-CASES += [(path, rule) for path in SOLUTIONS for rule in CODE_RULES]
+CASES += [(path, rule) for path in SOLUTIONS for rule in SOLUTION_RULES]
 
 
 @pytest.mark.parametrize(("path", "rule"), CASES, ids=[f"{path.stem}-{rule.__name__}" for path, rule in CASES])

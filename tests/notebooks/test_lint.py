@@ -27,6 +27,7 @@ def lesson(tmp_path):
         cells.append(v4.new_markdown_cell("See [the paper](https://example.org/a/b)."))
         cells.append(v4.new_markdown_cell("A ratio: 1/2."))
     cells[-1].source = "**Exercise 1.** One.\n\n**Exercise 2.** Two.\n\n**Exercise 3.** Three."
+    cells.append(v4.new_code_cell('display(sheet)\nclosing(PROFILE, "05, in two stages.")'))
     code = [cell for cell in cells if cell.cell_type == "code"]
     for cell in code[1:4]:
         cell.metadata.tags = ["nbval-check-output"]
@@ -64,9 +65,9 @@ def long_function(lines):
 FAULTS = [
     (lint.small_enough, output(3, said("x" * 1_200_000)), "the file has 12"),
     (lint.number_of_cells, lambda cells: cells.__delitem__(slice(30, None)), "30 cells, not 40 to 70"),
-    (lint.number_of_cells, lambda cells: cells.extend(map(v4.new_markdown_cell, "x" * 30)), "76 cells"),
-    (lint.prose_to_code, lambda cells: cells.extend(map(v4.new_code_cell, "1" * 30)), "0.81 markdown cells"),
-    (lint.prose_to_code, lambda cells: cells.extend(map(v4.new_markdown_cell, "x" * 20)), "4.50 markdown cells"),
+    (lint.number_of_cells, lambda cells: cells.extend(map(v4.new_markdown_cell, "x" * 30)), "77 cells"),
+    (lint.prose_to_code, lambda cells: cells.extend(map(v4.new_code_cell, "1" * 30)), "0.79 markdown cells"),
+    (lint.prose_to_code, lambda cells: cells.extend(map(v4.new_markdown_cell, "x" * 20)), "4.15 markdown cells"),
     (lint.small_cells, source(3, "1\n" * 21), "cell 3 has 21 lines"),
     (lint.plain_python, source(3, "x = 1\n!ls"), "cell 3 has a shell command"),
     (lint.plain_python, source(3, "%pip install torch"), "cell 3 has a shell command"),
@@ -95,7 +96,10 @@ FAULTS = [
     (lint.clean_outputs, output(3, said("base64,/a/b= and /home/ada/x.png")), "an absolute path: /home/ada"),
     (lint.clean_outputs, output(3, said(r"saved to C:\Users")), r"an absolute path: C:\U"),
     (lint.clean_outputs, output(3, said("<Bird at 0x7f00aa11bb22>")), "a memory address: 0x7f00aa11bb22"),
-    (lint.exercises, source(-1, "**Exercise 1.** One."), "it asks Exercise 1, not Exercise 1 to 3"),
+    (lint.exercises, source(-2, "**Exercise 1.** One."), "it asks Exercise 1, not Exercise 1 to 3"),
+    (lint.ending, lambda cells: cells.pop(), "does not end with closing"),
+    (lint.ending, source(-1, "display(sheet)"), "does not end with closing"),
+    (lint.ending, source(-1, 'closing(PROFILE, "05.")'), "shows no sheet"),
 ]
 
 

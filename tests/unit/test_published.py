@@ -66,7 +66,7 @@ def test_known_figures():
 
 
 def test_figures_are_chosen_by_the_papers_names_or_the_courses():
-    assert len(results.published()) == 238
+    assert len(results.published()) == 242
     by_course = results.published("cub", "dm-gan", "FID")
     by_paper = results.published("CUB", "DM-GAN", "FID")
     assert by_course.equals(by_paper) and set(by_course["value"]) == {16.09, 11.91, 15.52}
