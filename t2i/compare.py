@@ -95,7 +95,7 @@ def standings(
 def _published(model: str, dataset: str) -> Iterator[tuple]:
     """The papers' figures of one model, those of its released weights in a row of their own."""
     where = results.PUBLISHED_DATASETS.get(results.data_name(dataset), "CUB")
-    method = results.PUBLISHED_METHODS[model]
+    method = results.PUBLISHED_METHODS.get(model, model)
     found = results.published(where)
     if method not in set(found["method"]):
         where, found = "CUB", results.published("CUB")
@@ -149,7 +149,7 @@ def _ours(found: pd.DataFrame, model: str, dataset: str, profile: str) -> Iterat
     for title, key in CHARTS.items():
         for row in results.own_rows(found, known[key]):
             label = row["run"].removeprefix(f"{row['origin']}, ")
-            whose = results.PUBLISHED_METHODS[model], row["origin"], f"{row['dataset']}, {label}"
+            whose = results.PUBLISHED_METHODS.get(model, model), row["origin"], f"{row['dataset']}, {label}"
             count = "" if pd.isna(row["real_count"]) else f", {row['real_count']:,.0f} real"
             cell = cells.setdefault(whose, {})
             cell[f"{row['protocol']}{count}", _title(title)] = row["text"].removesuffix(f" (n = {row['n']})")

@@ -23,6 +23,7 @@ COMPOSITIONS: dict[str, tuple[str, ...]] = {
     "dm-gan": ("sentence", "memory", "memory"),
     "attndm-gan": ("sentence", "attention", "memory"),
     "dmattn-gan": ("sentence", "memory", "attention"),
+    "ig-dm-gan": ("sentence", "memory", "memory"),  # below MSMT-GAN's ladder: DM-GAN with the numbers of its rungs
     "mtwig-dm-gan": ("tails", "memory", "memory"),
     "mtwig-sdm-gan": ("tails", "spatial", "spatial"),
     "msmt-gan": ("tails", "spatial", "spatial"),
@@ -48,6 +49,7 @@ ROWS: dict[str, dict] = {
     ),
     "attndm-gan": dict(epochs=(504, 200)),
     "dmattn-gan": dict(epochs=(504, 200)),
+    "ig-dm-gan": _MSMT_GAN,
     "mtwig-dm-gan": _MSMT_GAN,
     "mtwig-sdm-gan": _MSMT_GAN,
     "msmt-gan": _MSMT_GAN | dict(epochs=(1000, 210), heads=6),

@@ -219,6 +219,7 @@ def test_an_encoder_that_a_model_cannot_read_with_is_refused(model, encoder):
 
 # Epochs (birds, COCO), heads, and the words of a tail, of MSMT-GAN and the rows of its tables 1 and 4.
 MSMT_GAN = {
+    "ig-dm-gan": (700, 210, 1, 3),
     "mtwig-dm-gan": (700, 210, 1, 3),
     "mtwig-sdm-gan": (700, 210, 1, 3),
     "msmt-gan": (1000, 210, 6, 3),

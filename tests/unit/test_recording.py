@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from t2i import checkpoint, parallel, paths, recording, results
+from t2i import checkpoint, ladder, parallel, paths, recording, results
 from t2i.errors import UserError
 
 
@@ -55,6 +55,14 @@ def test_what_is_trained_is_only_measured(recorded, tiny_stages):
     before, record = checkpoint.stat().st_mtime_ns, results.read(first / "result.json")
     again = results.read(recording.record(["attngan"], "aviary", "smoke", [3])[0] / "result.json")
     assert checkpoint.stat().st_mtime_ns == before and again["metrics"] == record["metrics"]
+
+
+def test_a_recorded_ladder_says_what_else_its_rungs_change(recorded):
+    """Real records of all three measures, whose difference wants a second seed."""
+    recording.record(["dm-gan", "ig-dm-gan"], "aviary", "smoke", [3])
+    table = ladder.steps([("dm-gan", "ig-dm-gan")], "aviary", "smoke")
+    assert table["besides"].unique().tolist() == ["residual_blocks 2 → 3, damsm_scales last → all"]
+    assert (table["seeds"] == 1).all() and table["change"].isna().all()
 
 
 @pytest.mark.slow

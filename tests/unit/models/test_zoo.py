@@ -238,6 +238,7 @@ def by_hand(stages, blocks, kernel=3, heads=1):
 
 
 LADDER = {
+    "ig-dm-gan": dict(stages=("sentence", "memory", "memory")),
     "mtwig-dm-gan": dict(stages=("tails", "memory", "memory")),
     "mtwig-sdm-gan": dict(stages=("tails", "spatial", "spatial")),
     "msmt-gan": dict(stages=("tails", "spatial", "spatial"), heads=6),
