@@ -121,6 +121,7 @@ class Evaluation:
         self.run, self.protocol, self.weights, self.clip, self.seed = run, protocol, weights, clip, run.config.seed
         self.metrics: list[Metric] = []
         self.notes: dict = {}
+        self._generated: Tensor | None = None
         self._of_generated: dict[str, dict[str, Tensor]] = {}
 
     @cached_property
@@ -169,7 +170,7 @@ class Evaluation:
         """What ``metric`` keeps of the picture of each caption: name -> (N, ...)."""
         if metric.name not in self._of_generated:
             together = {m.name: m for m in (metric, *self.metrics)}.values()
-            given = "generated" in vars(self)
+            given = self._generated is not None
             batches = self.generated.split(BATCH) if given else self.run.stream(self.captions, seed=self.seed)
             self._of_generated |= self._shown(batches, len(self.captions), together, "drawing pictures")
         return self._of_generated[metric.name]
@@ -197,15 +198,22 @@ class Evaluation:
                 bar.update(len(pictures))
         return kept
 
-    @cached_property
+    @property
     def generated(self) -> Tensor:
         """All pictures at once: uint8 (N, 3, s, s). Whoever sets it has these measured instead of the run's own."""
-        return self.run.generate(self.captions, seed=self.seed)
+        if self._generated is None:
+            self._generated = self.run.generate(self.captions, seed=self.seed)
+        return self._generated
+
+    @generated.setter
+    def generated(self, pictures: Tensor) -> None:
+        self._generated = pictures
+        self._of_generated.clear()  # what was kept of others
 
     @property
     def counts(self) -> dict[str, int | None]:
         """How many pictures were drawn (None: none were), and how many unseen images there are."""
-        drawn = self._of_generated or "generated" in vars(self)
+        drawn = self._of_generated or self._generated is not None
         return {"generated_count": len(self.captions) if drawn else None, "real_count": len(self.unseen)}
 
 

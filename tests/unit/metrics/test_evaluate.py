@@ -217,6 +217,14 @@ def test_pictures_pass_by_in_batches_and_the_figures_are_those_of_all_at_once(fi
     assert found == pytest.approx(at_once, rel=1e-6)
 
 
+def test_pictures_that_are_set_anew_are_measured_anew(gan):
+    evaluation, metric = Evaluation(gan, PROTOCOLS["fid200-aviarynet1"]), METRICS["fidelity"]
+    evaluation.generated = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
+    black = metric.measure(evaluation)["fid"]
+    evaluation.generated = evaluation.generated + 255
+    assert metric.measure(evaluation)["fid"] != pytest.approx(black, rel=0.01)
+
+
 def test_features_of_real_images_are_kept_under_all_that_they_depend_on(gan, tmp_path, monkeypatch):
     monkeypatch.setenv("T2I_DATA", str(tmp_path / "data"))
     protocol, metric = PROTOCOLS["fid200-aviarynet1"], METRICS["fidelity"]
