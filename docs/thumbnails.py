@@ -1,5 +1,5 @@
-"""The small picture of each lesson in README.md, ``python docs/thumbnails.py``: cut from what is committed, the sheets of
-released models and recorded runs, and outputs of notebooks."""
+"""The small picture of each lesson in README.md, ``python docs/thumbnails.py``: cut from the committed sheets of
+released models and recorded runs, and from outputs of notebooks."""
 
 import base64
 import io
