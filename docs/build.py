@@ -16,6 +16,7 @@ from t2i import course, paths, released
 
 CHECKOUT, HERE = paths.checkout(), Path(__file__).parent
 LINKED = re.compile(r"[\w./-]+\.(?:md|png|jpe?g|webp|svg)")
+OWN = "docs/own_pictures"
 MODULE = "# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
 
 
@@ -73,11 +74,15 @@ def front(source: Path) -> None:
     copy(named, source)
     cards = [f"data/released/{name}/README.md" for name in released.NAMES]
     copy(cards, source)
+    shown = LINKED.findall((CHECKOUT / f"{OWN}.md").read_text(encoding="utf-8"))
+    copy([f"docs/{name}" for name in shown if (HERE / name).is_file()], source)
+    elsewhere = {*cards, f"{OWN}.md"}
     parts = {
         "Lessons": [*(f"notebooks/{file.stem}" for file in course.lessons()), "notebooks/solutions/index"],
+        "Your own pictures": [OWN],
         "Results": ["gallery", "leaderboard"],
         "Released models": [card.removesuffix(".md") for card in cards],
-        "Reference": ["api/index", *(n.removesuffix(".md") for n in named if n.endswith(".md") and n not in cards)],
+        "Reference": ["api/index", *(n.removesuffix(".md") for n in named if n.endswith(".md") and n not in elsewhere)],
     }
     text = text.replace("](notebooks/solutions)", "](notebooks/solutions/index.md)")
     write(source / "index.md", text + "".join(toctree(pages, caption) for caption, pages in parts.items()))

@@ -44,9 +44,6 @@ class CaptionPairs(Recipe):
     def steps_per_epoch(self) -> int:
         return -(-len(self.data) // self.batch_size)  # the script counts the incomplete last batch
 
-    def total_steps(self) -> int:
-        return self.config.steps or self.config.epochs * self.steps_per_epoch
-
     def batch(self, step: int) -> Tensor:
         """A first caption of each image, then a second one of each: (2 B, 201)."""
         rng = rng_for(self.config.seed, step, "captions")
@@ -55,7 +52,7 @@ class CaptionPairs(Recipe):
         return torch.stack([written[k] for column in pairs.T for written, k in zip(drawn, column, strict=True)]).long()
 
     def train_step(self, batch: Tensor, step: int) -> dict[str, Tensor]:
-        epoch = step // self.steps_per_epoch + 1  # the script counts from 1, and halves before an epoch
+        epoch = self.epoch(step) + 1  # the script counts from 1, and halves before an epoch
         self.set_learning_rate(self.config.learning_rate * 0.5 ** halvings(self.config.halve_every, epoch))
         first, second = self.encoder(batch.to(self.fabric.device)).chunk(2)
         loss = losses.joint_embedding(second, first, symmetric=False)

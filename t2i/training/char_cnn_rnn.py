@@ -54,9 +54,6 @@ class CharCnnRnnRecipe(Recipe):
         classes = int(self.data.labels.max()) + 1
         return classes if classes < len(self.data) else max(1, len(self.data) // self.config.batch_size)
 
-    def total_steps(self) -> int:
-        return self.config.steps or self.config.epochs * self.steps_per_epoch
-
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """One caption (B, 201) and the image vectors (B, D) of each drawn class."""
         indices = distinct_class_indices(self.data.labels, self.config.batch_size, self.config.seed, step)
@@ -69,8 +66,7 @@ class CharCnnRnnRecipe(Recipe):
         return {"image_features": self.config.image_features}
 
     def train_step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, Tensor]:
-        epoch = step // self.steps_per_epoch
-        self.set_learning_rate(self.config.learning_rate * self.config.decay_per_epoch**epoch)
+        self.set_learning_rate(self.config.learning_rate * self.config.decay_per_epoch ** self.epoch(step))
         symbols, images = (part.to(self.fabric.device) for part in batch)
         texts = self.encoder(symbols)
         loss = losses.joint_embedding(images, texts)

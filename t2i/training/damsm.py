@@ -73,9 +73,6 @@ class Damsm(Recipe):
     def steps_per_epoch(self) -> int:
         return len(self.data) // self.batch_size
 
-    def total_steps(self) -> int:
-        return self.config.steps or self.config.epochs * self.steps_per_epoch
-
     def batch(self, step: int) -> Batch:
         indices = batch_indices(len(self.data), self.batch_size, self.config.seed, step)
         (images,) = self.data.images(indices, rng_for(self.config.seed, step, "images"))
@@ -83,10 +80,10 @@ class Damsm(Recipe):
         return Batch(images, captions, lengths, torch.from_numpy(self.data.labels[indices]))
 
     def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        if step % self.steps_per_epoch == 0:  # the official code builds a new Adam for every epoch
+        if self.epoch(step) != self.epoch(step - 1):  # the official code builds a new Adam for every epoch
             for optimizer in self.optimizers.values():
                 optimizer.state.clear()
-        self.set_learning_rate(learning_rate(self.config, step // self.steps_per_epoch))
+        self.set_learning_rate(learning_rate(self.config, self.epoch(step)))
         images, captions, classes = (self.to_device(x) for x in (batch.images, batch.captions, batch.classes))
         terms = losses.damsm(
             ImageFeatures(*self.image(images)),

@@ -100,9 +100,6 @@ class Gan(Recipe):
     def steps_per_epoch(self) -> int:
         return len(self.data) // self.batch_size
 
-    def total_steps(self) -> int:
-        return self.config.steps or self.config.epochs * self.steps_per_epoch
-
     def halvings(self, epoch: int) -> int:
         """How often the rate has been halved by ``epoch``, from 0."""
         return halvings(self.config.halve_every, epoch)
@@ -124,7 +121,7 @@ class Gan(Recipe):
         return Batch(images, wrong, text, classes, *self.draws(stream, self.batch_size, part=self.shard))
 
     def train_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        self.set_learning_rate(self.config.learning_rate * 0.5 ** self.halvings(step // self.steps_per_epoch))
+        self.set_learning_rate(self.config.learning_rate * 0.5 ** self.halvings(self.epoch(step)))
         reals, wrongs = ([self.to_device(image) for image in images] for images in (batch.images, batch.wrong))
         text = self.texts.read(batch.text, self.fabric.device)
         made = self.generator(self.to_device(batch.noise), text, self.to_device(batch.eps))
@@ -212,7 +209,7 @@ class GanCls(Gan):
         return GanClsBatch(images, wrong, whole[self.shard], noise, g_sentence, g_noise, weight)
 
     def train_step(self, batch: GanClsBatch, step: int) -> dict[str, Tensor]:
-        self.set_learning_rate(self.config.learning_rate * 0.5 ** self.halvings(step // self.steps_per_epoch))
+        self.set_learning_rate(self.config.learning_rate * 0.5 ** self.halvings(self.epoch(step)))
         reals, wrongs = ([self.to_device(image) for image in images] for images in (batch.images, batch.wrong))
         text, g_text = (TextFeatures(None, self.to_device(s), None) for s in (batch.sentence, batch.g_sentence))
         with torch.no_grad():

@@ -88,9 +88,19 @@ class Recipe:
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many steps the paper's code takes for an epoch."""
+        raise NotImplementedError(f"{type(self).__name__} has no epochs")
+
     def total_steps(self) -> int:
         """The length of the run."""
-        raise NotImplementedError(f"{type(self).__name__} has no length")
+        return self.config.steps or self.config.epochs * self.steps_per_epoch
+
+    def epoch(self, step: int) -> int:
+        """The epoch of the paper's schedule in which ``step`` lies. A run of more steps than the paper's epochs hold,
+        as a profile's is on few pictures, goes through the schedule once, stretched."""
+        return min(step // self.steps_per_epoch, step * self.config.epochs // self.total_steps())
 
     def batch(self, step: int):
         """What step ``step`` trains on, loaded on the CPU; called from a thread, and a function of ``step`` alone."""

@@ -18,6 +18,15 @@ def test_an_epoch_counts_its_incomplete_batch_and_the_rate_is_halved_one_epoch_e
     assert rates == [1, 0.5, 0.5, 0.25]
 
 
+def test_a_run_of_more_epochs_than_the_papers_goes_through_the_schedule_once(tiny, ready):
+    made = ready(tiny(halve_every=3, batch_size=8, steps=2400, epochs=6))  # 200 epochs of 12 steps
+    assert [made.epoch(step) for step in (0, 399, 400, 2399)] == [0, 0, 1, 5]
+    made.train_step(made.batch(0), 2399)
+    assert made.optimizers["generator"].param_groups[0]["lr"] == made.config.learning_rate / 4
+    short = ready(tiny(batch_size=8, steps=24, epochs=6))
+    assert [short.epoch(step) for step in (11, 12, 23)] == [0, 1, 1]
+
+
 class Numbers(nn.Module):
     """Reads the caption "k" as a vector whose k-th entry is one."""
 
