@@ -20,15 +20,16 @@ ORDER = (
     {"lite0"},
     {"text"},
     {"data"},
-    {"aviarynet", "losses", "pickles", "official_layout", "official_names"},
+    {"aviarynet", "kept", "losses", "pickles", "official_layout", "official_names"},
     {"models", "galleries"},
     {"training", "official_kinds"},
     {"metrics", "published"},
     {"results", "plots", "tiles"},
-    {"tables"},
+    {"tables", "ladder"},
     {"compare", "diagrams", "notebook", "official", "course", "doctor", "options", "parallel"},
     {"recording", "released"},
     {"panel", "workbook"},
+    {"commands"},
     {"__init__", "__main__"},
 )
 ROW = {room: number for number, rooms in enumerate(ORDER) for room in rooms}
