@@ -127,7 +127,7 @@ _FAMILIES_ON_PHOTOGRAPHS: dict[str, dict[str, dict]] = {
         "gans": dict(evaluation_protocol="fid2k-lite0"),
     },
     "night": {
-        "char-cnn-rnn": dict(image_features=_LITE0, image_size=128, steps=4000, learning_rate=4e-3),
+        "char-cnn-rnn": dict(image_features=_LITE0, image_size=128),
         "damsm": dict(trunk=_LITE0, image_size=64),
         "gans": dict(evaluation_protocol="fid2k-lite0"),
     },
