@@ -181,6 +181,7 @@ def main() -> None:
         with watched("FID, IS, KID, precision, recall", before):
             fidelity.measure(evaluation)
         real.clear()
+        evaluation.forget(fidelity)
         with watched("R-precision, all captions encoded", before):
             r_precision.measure(evaluation)
         hours = (drawing[0] * given.generated + looking[0] * given.real) / given.pictures / 3600

@@ -67,6 +67,7 @@ def evaluate(
         for metric in chosen:
             figures |= metric.measure(evaluation)
             names[metric.name] = metric.protocol(evaluation)
+            evaluation.forget(metric)
     record = records.make(
         run.config,
         figures | evaluation.counts,
@@ -168,12 +169,17 @@ class Evaluation:
 
     def of_generated(self, metric: Metric) -> dict[str, Tensor]:
         """What ``metric`` keeps of the picture of each caption: name -> (N, ...)."""
-        if metric.name not in self._of_generated:
+        if not self._of_generated.get(metric.name):
             together = {m.name: m for m in (metric, *self.metrics)}.values()
             given = self._generated is not None
             batches = self.generated.split(BATCH) if given else self.run.stream(self.captions, seed=self.seed)
             self._of_generated |= self._shown(batches, len(self.captions), together, "drawing pictures")
         return self._of_generated[metric.name]
+
+    def forget(self, metric: Metric) -> None:
+        """Let go of what ``metric`` kept of the pictures: the features of 30,000 take 370 MB."""
+        if metric.name in self._of_generated:
+            self._of_generated[metric.name] = {}
 
     def of_real(self, metric: Metric) -> dict[str, Tensor]:
         """What ``metric`` keeps of the middle crops of all unseen images: name -> (M, ...)."""

@@ -129,12 +129,12 @@ def margins(
     others are drawn with replacement from ``pool`` (P, D), whose classes (P,) tell which are allowed; the same ``seed``
     draws the same ones for every model.
     """
-    codes, sentences, pool = (F.normalize(part, dim=1) for part in (codes, sentences, pool))
     rng, found = rng_for(seed, 0, "negative captions"), []
     for part in _parts(len(codes)):
         others = torch.from_numpy(negatives(classes[part], pool_classes, rng))
-        wrong = torch.einsum("nd,nkd->nk", codes[part], pool[others])
-        found.append((codes[part] * sentences[part]).sum(dim=1) - wrong.max(dim=1).values)
+        code, own, wrong = (F.normalize(x, dim=-1) for x in (codes[part], sentences[part], pool[others]))
+        best = torch.einsum("nd,nkd->nk", code, wrong).max(dim=1).values
+        found.append((code * own).sum(dim=1) - best)
     return torch.cat(found)
 
 
