@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from t2i import own, paths, plots
 from t2i.errors import UserError
-from t2i.training.released import NAMES, PREFIX, WEIGHTS, beside, load, read, run
+from t2i.training.released import LENT, NAMES, PREFIX, WEIGHTS, beside, load, read, run
 from t2i.training.run import Run
 
 __all__ = ["NAMES", "PREFIX", "WEIGHTS", "beside", "load", "read", "run"]  # and what is defined here
@@ -29,9 +29,10 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     """Make a released model of a trained GAN and return its folder, ``name`` in ``root`` (default: data/released).
 
     What a generator needs to draw and to be measured is kept, not what training needs to go on; its discriminators are
-    left out where they do not fit into 12 MB. The figures in its record are those of the float16 weights. Raises
-    :class:`UserError` for an encoder, an unfinished run, a weight beyond float16, where even the generator does not
-    fit, and where the folder holds anything but an earlier release.
+    left out where they do not fit into 12 MB, and then, where another released model lent its encoders, the image
+    encoder of these, which only judges: it is read from there. The figures in its record are those of the float16
+    weights. Raises :class:`UserError` for an encoder, an unfinished run, a weight beyond float16, where even the
+    generator does not fit, and where the folder holds anything but an earlier release.
     """
     from t2i.metrics.evaluate import evaluate  # here, because drawing needs neither, and waits for both
     from t2i.notebook import CAPTIONS
@@ -46,6 +47,8 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     weights = _packed(source, source.state["networks"]["discriminators"])
     if len(weights) > LIMIT * 1e6:
         weights = _packed(source, {})
+    if len(weights) > LIMIT * 1e6:
+        weights = _packed(source, {}, lender=_lender(source))
     if len(weights) > LIMIT * 1e6:
         problem = f"{name} takes {len(weights) / 1e6:.0f} MB, and {LIMIT} are allowed"
         raise UserError(problem, "Release a narrower model.")
@@ -66,11 +69,23 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     return folder
 
 
-def _packed(source: Run, discriminators: dict) -> bytes:
-    """What :data:`WEIGHTS` holds: every tensor of the state under its path, and the rest of it as JSON."""
+def _lender(source: Run) -> str | None:
+    """The released model whose encoders ``source`` was trained with."""
+    name = source.config.text_encoder
+    if not name.startswith(PREFIX) or load(name.removeprefix(PREFIX)).encoders.digest != source.encoders.digest:
+        return None
+    return name.removeprefix(PREFIX)
+
+
+def _packed(source: Run, discriminators: dict, lender: str | None = None) -> bytes:
+    """What :data:`WEIGHTS` holds: every tensor of the state under its path, and the rest of it as JSON; the image
+    encoder as the name of its ``lender`` where there is one."""
     config = source.config.to_dict() | {"root": None, "device": "auto"}  # places on this machine
     state = {name: value for name, value in source.state.items() if name not in ("networks", "optimizers")}
     state |= {"config": config, "networks": {"discriminators": discriminators}}
+    if lender:
+        encoders = state["extras"]["text_encoder"] | {"image": {}, LENT: lender}
+        state["extras"] = state["extras"] | {"text_encoder": encoders}
     tensors: dict[str, torch.Tensor] = {}
     rest = _apart(state, (), tensors)
     for path, tensor in tensors.items():

@@ -12,6 +12,7 @@ from t2i.training.run import Run
 
 PREFIX = "released:"  # before a name, wherever the command line takes the folder of a run
 WEIGHTS = "weights.safetensors"
+LENT = "image_encoder_of"  # beside a model's encoders: the released model that has their image encoder
 NAMES = tuple(sorted(file.parent.name for file in paths.released().glob(f"*/{WEIGHTS}")))
 
 
@@ -44,6 +45,9 @@ def read(folder: Path) -> Run:
                 place[last] = tensor.float() if tensor.is_floating_point() else tensor
     except Exception as error:  # safetensors has errors of its own
         raise UserError(f"{file} cannot be read ({error})", paths.restore(folder)) from error
+    encoders = state["extras"].get("text_encoder", {})
+    if lender := encoders.get(LENT):
+        encoders["image"] = load(lender).state["extras"]["text_encoder"]["image"]
     found = Run(configs.from_dict(state["config"]), state, folder)
     found.is_released = True
     return found

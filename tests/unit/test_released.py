@@ -106,6 +106,21 @@ def test_what_cannot_be_released(pair, damsm_folder, tmp_path, monkeypatch):
     assert not any(tmp_path.glob("*/weights.safetensors"))
 
 
+def test_an_image_encoder_that_was_lent_is_read_from_its_lender(pair, tmp_path, monkeypatch):
+    run, folder = pair
+    monkeypatch.setattr(paths, "released", lambda: folder.parent)
+    monkeypatch.setattr(reading, "NAMES", ("tiny",))
+    lent = released.load("tiny").state["extras"]
+    borrower = Run(replace(run.config, text_encoder="released:tiny"), run.state | {"extras": lent}, run.directory)
+    monkeypatch.setattr(released, "LIMIT", (len(released._packed(borrower, {})) - 1) / 1e6)
+    with pytest.raises(UserError, match="are allowed"):
+        released.release(run, "own", tmp_path)  # whose encoders nobody else has
+    again = released.read(released.release(borrower, "borrower", tmp_path))
+    assert again.encoders.digest == borrower.encoders.digest
+    assert lent["text_encoder"]["image"]  # what was released is left whole
+    assert not any('"image"' in path for path in load_file(tmp_path / "borrower" / released.WEIGHTS))
+
+
 def test_a_folder_of_the_users_own_is_left_alone(pair, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letters.txt").write_text("dear")
