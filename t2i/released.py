@@ -107,6 +107,12 @@ def _apart(value, path: tuple[str, ...], tensors: dict[str, torch.Tensor]):
     return value
 
 
+def _alike(diversity: float) -> str:
+    """How much the noise decides."""
+    so = f"Eight pictures of one caption differ {diversity:.2f} times as much as real pictures of any birds do"
+    return f"{so}: its noise changes little." if diversity < 0.5 else f"{so}."
+
+
 def _card(name: str, made: Run, record: dict) -> str:
     config, metrics = made.config, record["metrics"]
     parts = [part for part in ("body", "belly", "wing", "crown", "bill", "pose") if f"{part}_accuracy" in metrics]
@@ -122,6 +128,7 @@ def _card(name: str, made: Run, record: dict) -> str:
         f"Measured on {record['real_count']:,} pictures of species that it never saw: FID"
         f" {metrics.get('fid', math.nan):.1f} ({record['protocol']}).",
         *([f"Named in the caption and seen in the picture: {figures}."] if figures else []),
+        *([_alike(metrics["diversity"])] if metrics.get("diversity") is not None else []),
         "",
         "It draws the course's birds, and nothing else: words that its captions do not have are passed over, and what"
         " they say about numbers, negations and comparisons is not read. The weights are float16;"
