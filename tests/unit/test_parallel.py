@@ -69,7 +69,8 @@ def test_what_is_stopped_goes_on_to_the_bits_of_an_unbroken_run(tiny, tmp_path, 
 
 def stopped_when_both_train(wanted, stop):
     program = (
-        "import json, sys; from t2i import config, parallel; "
+        "import json, signal, sys; from t2i import config, parallel; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored by what a shell runs in the background
         "parallel.train([config.from_dict(json.loads(text)) for text in sys.argv[1:]], 2)"
     )
     settings = [json.dumps(config.to_dict()) for config in wanted]
