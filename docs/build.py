@@ -43,7 +43,9 @@ def inside(path: Path) -> str:
 
 def api(source: Path) -> None:
     """A page for each module but the command line; a package's page lists its modules."""
-    found = [m.name for m in pkgutil.walk_packages(t2i.__path__, "t2i.") if not m.name.endswith("__main__")]
+    found = [
+        m.name for m in pkgutil.walk_packages(t2i.__path__, "t2i.") if not m.name.endswith(("__main__", "commands"))
+    ]
     rows = ["| module | what it is |", "| --- | --- |"]
     for name in ["t2i", *found]:
         module = importlib.import_module(name)
