@@ -12,7 +12,6 @@ from t2i import results
 
 MEASURES = {"FID": "fid", "body color": "body_accuracy", "R-precision": "r_precision"}
 SCALES = {"FID": 1.0, "body color": 100.0, "R-precision": 100.0}  # in tables, shares are in percentage points
-T = dict(enumerate((12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26), start=2))  # Student, two-sided 95 %
 COLUMNS = ("below", "above", "measure", "besides", "seeds", "change", "half", "shown")
 # What a step is about, and what changes no training whose length is the same anyway.
 _OF_STAGES = {"initial", "refinements", "tail_kernel", "heads", "grid", "redundancy_weight", "stage_options"}
@@ -52,6 +51,14 @@ def table(known: pd.DataFrame, names: Mapping[str, tuple[str, str]]) -> pd.DataF
     return pd.DataFrame(list(rows.values()), index=index)
 
 
+def student(seeds: int) -> float:
+    """Student's t for the mean over ``seeds`` differences: with it, ± t · deviation / √seeds holds the true mean
+    nineteen times in twenty. NaN for fewer than two."""
+    from scipy.stats import t  # slow to import
+
+    return float(t.ppf(0.975, seeds - 1)) if seeds > 1 else math.nan
+
+
 def _cell(row) -> str:
     scale = SCALES[row.measure]
     change = f"{row.change * scale:+.1f} ± {row.half * scale:.1f}" if row.seeds > 1 else results.EMPTY
@@ -66,7 +73,7 @@ def _step(measured: pd.DataFrame, key: str, below: str, above: str) -> tuple[str
     if len(both) < 2:
         return besides, len(both), math.nan, math.nan, False
     changes = both[f"{key}_above"].astype(float) - both[f"{key}_below"].astype(float)
-    half = T.get(len(both), min(T.values())) * changes.std() / math.sqrt(len(both))
+    half = student(len(both)) * changes.std() / math.sqrt(len(both))
     return besides, len(both), changes.mean(), half, bool(abs(changes.mean()) > half)
 
 

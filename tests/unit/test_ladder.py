@@ -32,8 +32,13 @@ def test_a_step_is_the_mean_difference_within_a_seed():
         record("mtwig-dm-gan", seed, above)
     found = step("ig-dm-gan", "mtwig-dm-gan")
     assert found["seeds"] == 3 and found["change"] == pytest.approx(-10)
-    assert found["half"] == pytest.approx(4.30 * 2 / math.sqrt(3)) and found["shown"]  # the differences' deviation is 2
+    assert found["half"] == pytest.approx(4.3027 * 2 / math.sqrt(3), rel=1e-4) and found["shown"]  # the differences' deviation is 2
     assert found["besides"] == "nothing"
+
+
+def test_two_seeds_ask_for_six_times_the_interval_of_many():
+    assert ladder.student(2) == pytest.approx(12.7062, rel=1e-5) and ladder.student(1000) == pytest.approx(1.962, 1e-3)
+    assert math.isnan(ladder.student(1)) and math.isnan(ladder.student(0))
 
 
 def test_the_confound_of_the_first_rung_is_named_and_absent_from_the_even_one():
