@@ -1,7 +1,9 @@
-"""The gallery: what each released model draws for the captions that all lessons share, and where it looks for words."""
+"""The gallery: what each released model draws for six captions of the kind of things that it knows, and where it looks
+for words."""
 
 import io
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import torch
@@ -11,19 +13,26 @@ from torch.nn import functional as F
 
 from t2i import released
 from t2i.data.captions import tokenise
-from t2i.notebook import CAPTIONS
+from t2i.notebook import captions_for
 from t2i.training import Run
 
 SIDE, SEED = 64, 0  # pixels of a picture; the page enlarges it
 
 
 def gallery() -> str:
-    """A table in HTML: a row for each caption, a column for each released model."""
-    models = {name: released.load(name) for name in released.NAMES}
-    drawn = {name: _strips(run) for name, run in models.items()}
+    """For each kind of things that are drawn a table in HTML: a row for each caption, a column for each model."""
+    kinds: dict[tuple[str, ...], dict[str, Run]] = {}
+    for name in released.NAMES:
+        run = released.load(name)
+        kinds.setdefault(captions_for(run.config.data_name), {})[name] = run
+    return "".join(_table(captions, models) for captions, models in kinds.items())
+
+
+def _table(captions: Sequence[str], models: Mapping[str, Run]) -> str:
+    drawn = {name: _strips(run, captions) for name, run in models.items()}
     head = "".join(f'<th scope="col"><a href="data/released/{name}/README.html">{name}</a></th>' for name in drawn)
     rows = []
-    for caption in CAPTIONS:
+    for caption in captions:
         cells = "".join(_cell(name, caption, strips[caption]) for name, strips in drawn.items())
         rows.append(f'<tr><th scope="row">{_buttons(caption)}</th>{cells}</tr>')
     body = "\n".join(rows)
@@ -33,16 +42,16 @@ def gallery() -> str:
     )
 
 
-def _strips(run: Run) -> dict[str, Tensor]:
+def _strips(run: Run, captions: Sequence[str]) -> dict[str, Tensor]:
     """For each caption the picture and, where the model looks at words, the picture under the last refinement's map of
     each word of the caption: (1 or 1 + T, SIDE, SIDE, 3) uint8."""
-    noise, eps = (part.repeat(len(CAPTIONS), 1) for part in run.noise(1, SEED))
-    made = run.draw(list(CAPTIONS), noise, eps)
+    noise, eps = (part.repeat(len(captions), 1) for part in run.noise(1, SEED))
+    made = run.draw(list(captions), noise, eps)
     pictures = F.interpolate(made.images[-1].float(), (SIDE, SIDE), mode="nearest")
     maps = made.attention[-1].float() if made.attention else None
     return {
         caption: _shaded(picture, maps[i] if maps is not None else None, _places(run, caption))
-        for i, (caption, picture) in enumerate(zip(CAPTIONS, pictures, strict=True))
+        for i, (caption, picture) in enumerate(zip(captions, pictures, strict=True))
     }
 
 

@@ -22,7 +22,8 @@ from t2i.provenance import hardware
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-# Every lesson draws pictures for these, so that its models can be compared by eye.
+# Every lesson draws pictures for these, so that its models can be compared by eye; what has learned flowers, for the
+# others.
 CAPTIONS = (
     "this red bird has a white belly and a short black bill",
     "a small blue bird with orange wings and a yellow crown",
@@ -31,8 +32,21 @@ CAPTIONS = (
     "a yellow bird with gray wings, a black crown and wing bars",
     "this bird has a brown body, a white belly and a long tail",
 )
+FLOWER_CAPTIONS = (
+    "this flower has bright yellow petals around a brown center",
+    "the petals of this flower are white and its stamen is yellow",
+    "a flower with large pink petals that are lighter at the edges",
+    "this flower is purple and has many long, thin petals",
+    "the flower has red petals with a ruffled edge",
+    "this orange flower has dark spots on its petals",
+)
 
 _began = time.perf_counter()
+
+
+def captions_for(data_name: str) -> tuple[str, ...]:
+    """Six captions for the sheets of a model that was trained on the data set ``data_name``."""
+    return FLOWER_CAPTIONS if data_name == "flowers" else CAPTIONS
 
 
 def banner(profile: str, dataset: str, seed: int) -> None:

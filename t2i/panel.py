@@ -23,7 +23,7 @@ from t2i.data.captions import tokenise
 from t2i.data.dataset import rng_for
 from t2i.data.images import to_uint8
 from t2i.errors import UserError
-from t2i.notebook import CAPTIONS
+from t2i.notebook import captions_for
 from t2i.plots import lit, word_maps
 from t2i.text import TextFeatures
 from t2i.tiles import Row, Tile
@@ -101,8 +101,9 @@ def words_between(read: TextFeatures, shares: Tensor) -> tuple[Tensor, Tensor]:
 def other_captions(run: Run, seed: int, count: int = OTHERS) -> list[str]:
     """Captions for the same noise: those that all lessons share or, where the run does not know their words, words of
     its own vocabulary at random."""
-    if not run.reads_words or not run.encoder.require_vocabulary().unknown(" ".join(CAPTIONS)):
-        return list(CAPTIONS[:count])
+    shared = captions_for(run.config.data_name)
+    if not run.reads_words or not run.encoder.require_vocabulary().unknown(" ".join(shared)):
+        return list(shared[:count])
     words = run.encoder.require_vocabulary().words[1:]
     picks = rng_for(seed, 0, "other captions").integers(len(words), size=(count, 6))
     return [" ".join(words[pick] for pick in few) for few in picks]

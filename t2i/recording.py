@@ -16,7 +16,7 @@ from t2i.config import Config
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.metrics.records import NAME
-from t2i.notebook import CAPTIONS
+from t2i.notebook import captions_for
 from t2i.results import data_name
 from t2i.training import Run, fit
 
@@ -72,7 +72,7 @@ def keep(run: Run, sheet: bool, folder: Path | None = None) -> Path:
     paths.write_json(folder / "config.json", settings)
     paths.write_atomically(folder / NAME, lambda temporary: shutil.copyfile(run.directory / NAME, temporary))
     if sheet and not run.is_encoder:
-        plots.save_sheet(run.sample(list(CAPTIONS), SHEET), SHEET, folder / "sheet.png")
+        plots.save_sheet(run.sample(list(captions_for(run.config.data_name)), SHEET), SHEET, folder / "sheet.png")
     return folder
 
 

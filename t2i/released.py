@@ -35,7 +35,7 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     generator does not fit, and where the folder holds anything but an earlier release.
     """
     from t2i.metrics.evaluate import evaluate  # here, because drawing needs neither, and waits for both
-    from t2i.notebook import CAPTIONS
+    from t2i.notebook import captions_for
 
     if source.is_encoder:
         raise UserError(f"{source.directory} holds an encoder", "Release a GAN: its encoders come with it.")
@@ -62,7 +62,8 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     paths.write_json(folder / "config.json", made.config.to_dict())
     log = source.directory / "stats.jsonl"
     paths.write_atomically(folder / log.name, lambda temporary: shutil.copyfile(log, temporary))
-    sheet = plots.captioned(made.sample(list(CAPTIONS), SHEET), CAPTIONS)
+    captions = captions_for(made.config.data_name)
+    sheet = plots.captioned(made.sample(list(captions), SHEET), captions)
     paths.write_atomically(folder / "sheet.png", lambda temporary: sheet.savefig(temporary, format="png", dpi=100))
     card = _card(name, made, record)
     paths.write_atomically(folder / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))

@@ -55,5 +55,9 @@ def read(folder: Path) -> Run:
 
 def beside(run: Run, name: str) -> Run:
     """The released model ``name``, trained for longer, to look at in place of ``run``; ``run`` itself where the model
-    does not come with this checkout, or draws from other data than the drawn birds that ``run`` draws."""
-    return load(name) if name in NAMES and run.config.data_name in configs.DRAWN else run
+    does not come with this checkout, or has learned from other data: drawn birds of either set are the same."""
+    if name not in NAMES:
+        return run
+    trained = load(name)
+    learned = {one.config.data_name for one in (run, trained)}
+    return trained if len(learned) == 1 or learned <= set(configs.DRAWN) else run

@@ -32,7 +32,8 @@ def test_a_step_is_the_mean_difference_within_a_seed():
         record("mtwig-dm-gan", seed, above)
     found = step("ig-dm-gan", "mtwig-dm-gan")
     assert found["seeds"] == 3 and found["change"] == pytest.approx(-10)
-    assert found["half"] == pytest.approx(4.3027 * 2 / math.sqrt(3), rel=1e-4) and found["shown"]  # the differences' deviation is 2
+    deviation = 2  # of the differences
+    assert found["half"] == pytest.approx(4.3027 * deviation / math.sqrt(3), rel=1e-4) and found["shown"]
     assert found["besides"] == "nothing"
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from t2i import panel, released
 from t2i.errors import UserError
+from t2i.notebook import CAPTIONS
 from t2i.text import TextFeatures
 
 CAPTION = "this bird is red"
@@ -119,7 +120,7 @@ def test_a_walk_is_offered_with_a_second_caption_only(run):
 def test_shuffle_weighs_the_caption_against_the_noise(run):
     found = panel.shuffled(run, CAPTION, seed=1)
     plain = run.sample([CAPTION], seed=1).float()
-    assert found.captions == list(panel.CAPTIONS) and len(found.by_caption) == len(found.by_noise) == panel.OTHERS
+    assert found.captions == list(CAPTIONS) and len(found.by_caption) == len(found.by_noise) == panel.OTHERS
     assert found.caption_change == pytest.approx((found.by_caption - plain).abs().mean().item(), abs=0.2)
     assert found.share == found.caption_change / (found.caption_change + found.noise_change)
     still = panel.shuffled(run, CAPTION, seed=1, noise=0.0)
@@ -127,7 +128,7 @@ def test_shuffle_weighs_the_caption_against_the_noise(run):
 
 
 def test_without_birds_other_captions_are_words_of_the_vocabulary(run, monkeypatch):
-    monkeypatch.setattr(panel, "CAPTIONS", ("a brigantine at anchor",))
+    monkeypatch.setattr(panel, "captions_for", lambda name: ("a brigantine at anchor",))
     captions = panel.other_captions(run, seed=0)
     assert len(set(captions)) == panel.OTHERS and not run.encoder.vocabulary.unknown(" ".join(captions))
 

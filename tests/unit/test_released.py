@@ -86,8 +86,11 @@ def test_it_stands_beside_a_run_on_drawn_birds(pair, monkeypatch):
     assert released.beside(run, "tiny") is run  # that name does not come with this checkout
     monkeypatch.setattr(reading, "NAMES", ("tiny",))
     assert released.beside(run, "tiny").is_released
-    photographs = Run(replace(run.config, dataset="cub"), run.state, run.directory)
+    photographs = Run(replace(run.config, dataset="flowers"), run.state, run.directory)
     assert released.beside(photographs, "tiny") is photographs
+    monkeypatch.setattr(reading, "load", lambda name: photographs)
+    assert released.beside(run, "tiny") is run
+    assert released.beside(Run(photographs.config, run.state, run.directory), "tiny") is photographs
 
 
 def test_what_cannot_be_released(pair, damsm_folder, tmp_path, monkeypatch):
