@@ -1,13 +1,19 @@
 """Models side by side, as lessons show them: pictures, curves, and the table in which a lesson ends."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import torch
 
 from t2i import config as configs
-from t2i import log, plots, results
+from t2i import data, log, paths, plots, results
+from t2i.data.dataset import ImageTextDataset, rng_for
+from t2i.data.images import enlarge, to_uint8
+from t2i.errors import UserError
+from t2i.metrics import records
 from t2i.metrics.table import columns as metric_columns
 from t2i.training.run import Run
 
@@ -41,10 +47,7 @@ def sheet(
 def _alike(drawn: Sequence[torch.Tensor]) -> torch.Tensor:
     """Pictures (captions, count, 3, s, s) of several runs as rows of one sheet, the smaller ones enlarged."""
     size = max(pictures.shape[-1] for pictures in drawn)
-    large = [
-        part.repeat_interleave(size // part.shape[-1], 3).repeat_interleave(size // part.shape[-1], 4) for part in drawn
-    ]
-    return torch.cat(large, dim=1).flatten(0, 1)
+    return torch.cat([enlarge(part, size) for part in drawn], dim=1).flatten(0, 1)
 
 
 def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights: Sequence[float] = ()) -> "Figure":
@@ -68,6 +71,55 @@ def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights
         for axis, height in zip(axes[0], heights, strict=False):
             axis.axhline(height, color="black", linestyle="--", linewidth=1)
     return figure
+
+
+def with_photographs(run: Run, rows: int = 6, count: int = 5, seed: int = 0) -> "Figure | None":
+    """For captions of unseen classes of the data that ``run`` has learned from the photograph that is described, then
+    ``count`` pictures that it draws. None where the photographs are not on this machine."""
+    try:
+        unseen = ImageTextDataset.from_config(run.config, data.load(run.config), "test")
+    except UserError:
+        return None
+    chosen = np.asarray(unseen.certain)[np.linspace(0, len(unseen.certain) - 1, rows).astype(int)]
+    captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "captions beside photographs"))]
+    real = to_uint8(unseen.evaluation_images(chosen)[-1])[:, None]
+    drawn = run.sample(captions, count, seed).unflatten(0, (-1, count))
+    figure = plots.captioned(torch.cat([real, drawn], dim=1).flatten(0, 1), captions, side=0.9)
+    for title, axis in zip(("photograph", "drawn"), figure.axes, strict=False):
+        axis.set_title(title, fontsize=9, loc="left")
+    return figure
+
+
+def of_photographs(names: Sequence[str]) -> pd.DataFrame:
+    """What is recorded of the released models ``names``, which draw photographs: FID, KID, how often a picture is taken
+    for one of its caption's class, also with captions shuffled, and diversity per caption. Below, of real photographs:
+    those of unseen classes, one half against the other, and those of the classes to learn from against the unseen
+    (:class:`t2i.metrics.references.References`)."""
+    rows, real = {}, {}
+    for name in names:
+        record = records.read(paths.released() / name / records.NAME)
+        found, title = record["metrics"], results.PUBLISHED_METHODS.get(record["model"], record["model"])
+        shares = found["class_consistency"], found["class_consistency_shuffled"]
+        rows[f"{title}, released, {record['steps']:,} steps"] = (
+            found["fid"],
+            found["kid_mean"],
+            *shares,
+            found["diversity"],
+        )
+        real["real: the other half of the unseen"] = (
+            found["fid_halves"],
+            found["kid_halves"],
+            found["class_consistency_real"],
+            found["class_consistency_chance"],
+            None,
+        )
+        real["real, but of other classes"] = found["fid_wrong_classes"], found["kid_wrong_classes"], None, None, None
+    table = pd.DataFrame(rows | real, index=["FID", "KID", "class seen %", "shuffled or chance %", "diversity"]).T
+    percent = table.columns.str.endswith("%")
+    table.loc[:, percent] *= 100
+    digits = dict(zip(table.columns, (1, 2, 1, 1, 2), strict=True))
+    shown = {name: table[name].map(lambda value, n=n: results.text(value, math.nan, n)) for name, n in digits.items()}
+    return pd.DataFrame(shown).rename_axis(record["protocol"])
 
 
 def standings(

@@ -151,6 +151,12 @@ def from_uint8(images: Tensor) -> Tensor:
     return images.float().div_(127.5).sub_(1)
 
 
+def enlarge(images: Tensor, side: int) -> Tensor:
+    """Pictures (..., s, s) with each pixel repeated, ``side`` pixels wide or, where that is no multiple of s, less."""
+    times = side // images.shape[-1]
+    return images.repeat_interleave(times, dim=-2).repeat_interleave(times, dim=-1)
+
+
 def resize_by_pillow(images: Tensor, side: int, method: Image.Resampling = Image.Resampling.BILINEAR) -> Tensor:
     """uint8 images (N, 3, H, W) as (N, 3, side, side), averaged where they shrink, where they lie."""
     pictures = (Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images.cpu())

@@ -1,11 +1,17 @@
 """Models side by side: pictures, curves, and the table in which a lesson ends."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from t2i import compare, released, results
+from t2i import compare, data, paths, released, results
+from t2i.metrics import records
+from t2i.training.run import Run
 
 RELEASED = pytest.mark.skipif("attngan-aviary" not in released.NAMES, reason="attngan-aviary does not come with this")
+
+FLOWERS = pytest.mark.skipif("gan-cls-flowers" not in released.NAMES, reason="gan-cls-flowers does not come with this")
 
 
 @pytest.fixture
@@ -83,3 +89,49 @@ def test_real_pictures_stand_last_under_the_protocols_that_measured_them():
 def test_a_data_set_without_published_figures_has_those_of_birds_beside_it():
     table = compare.standings(["attngan"], "flowers", "cpu")
     assert list(table.index) == [("AttnGAN", "published", "CUB, 256 px")]
+
+
+@pytest.fixture
+def of_flowers():
+    """The released model of flowers, with its photographs in ``root``."""
+
+    def run(root):
+        made = released.load("gan-cls-flowers")
+        return Run(replace(made.config, root=str(root)), made.state, made.directory)
+
+    return run
+
+
+@FLOWERS
+def test_photographs_stand_before_what_is_drawn_for_their_captions(of_flowers, little_flowers):
+    figure = compare.with_photographs(of_flowers(little_flowers), rows=2, count=3)
+    assert len(figure.axes) == 8 and figure.axes[0].get_title(loc="left") == "photograph"
+    unseen = data.load(of_flowers(little_flowers).config).split("test")
+    assert figure.axes[0].get_ylabel().replace("\n", " ") in {text for one in unseen for text in one.captions}
+
+
+@FLOWERS
+def test_without_the_photographs_there_is_nothing_to_stand_before(of_flowers, tmp_path):
+    assert compare.with_photographs(of_flowers(tmp_path)) is None
+
+
+def test_released_models_of_photographs_are_held_against_real_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "released", lambda: tmp_path)
+    figures = {"fid": 120.0, "kid_mean": 4.5, "class_consistency": 0.25, "class_consistency_shuffled": 0.0625}
+    figures |= {
+        "fid_halves": 30.0,
+        "kid_halves": 0.25,
+        "class_consistency_real": 0.75,
+        "class_consistency_chance": 0.05,
+    }
+    figures |= {"fid_wrong_classes": 60.0, "kid_wrong_classes": 1.5, "diversity": 0.5}
+    record = {"model": "gan-cls", "steps": 7000, "protocol": "fid2k-lite0", "metrics": figures}
+    monkeypatch.setattr(records, "read", lambda path: record if path == tmp_path / "one" / records.NAME else None)
+    table = compare.of_photographs(["one"])
+    assert table.columns.tolist() == ["FID", "KID", "class seen %", "shuffled or chance %", "diversity"]
+    assert table.to_numpy().tolist() == [
+        ["120.0", "4.50", "25.0", "6.2", "0.50"],
+        ["30.0", "0.25", "75.0", "5.0", "–"],
+        ["60.0", "1.50", "–", "–", "–"],
+    ]
+    assert table.index[0] == "GAN-CLS, released, 7,000 steps" and table.index.name == "fid2k-lite0"

@@ -176,3 +176,13 @@ def test_the_ten_views_are_the_middle_the_corners_and_their_mirror_images():
         assert np.array_equal(plain, mirrored[:, ::-1])
     assert len({view.tobytes() for view in views}) == 10
     assert [view.tobytes() for view in images.views(image, 4, 3)] == [view.tobytes() for view in views[:3]]
+
+
+def test_enlarged_pictures_repeat_their_pixels():
+    small = torch.arange(8).reshape(2, 1, 2, 2)
+    large = images.enlarge(small, 6)
+    assert large.shape == (2, 1, 6, 6)
+    for row in range(6):
+        for column in range(6):
+            assert torch.equal(large[..., row, column], small[..., row // 3, column // 3])
+    assert images.enlarge(small, 5).shape == (2, 1, 4, 4)
