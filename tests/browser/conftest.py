@@ -138,6 +138,8 @@ def browser(tmp_path_factory):
         options.add_argument(flag)
     options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    # JupyterLab's current widget is the one with the focus, and newer headless Chromiums give none to a page.
+    driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
     driver.set_script_timeout(WAIT)
 
     def until(script: str, *arguments):
