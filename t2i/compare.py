@@ -117,7 +117,7 @@ def of_photographs(names: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows | real, index=["FID", "KID", "class seen %", "shuffled or chance %", "diversity"]).T
     percent = table.columns.str.endswith("%")
     table.loc[:, percent] *= 100
-    digits = dict(zip(table.columns, (1, 2, 1, 1, 2), strict=True))
+    digits = dict(zip(table.columns, (1, 3, 1, 1, 2), strict=True))
     shown = {name: table[name].map(lambda value, n=n: results.text(value, math.nan, n)) for name, n in digits.items()}
     return pd.DataFrame(shown).rename_axis(record["protocol"])
 

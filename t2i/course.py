@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from PIL import Image
 
-from t2i import config, data, locks, paths
+from t2i import config, data, locks, paths, plots
 from t2i.errors import UserError, check_name
 from t2i.progress import tqdm
 
@@ -174,10 +174,7 @@ def _lighter(picture: str) -> str:
     what PNG cannot pack."""
     if len(picture) < LARGE:
         return picture
-    made = io.BytesIO()
-    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
-    image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(made, "PNG", optimize=True)
-    lighter = base64.b64encode(made.getvalue()).decode()
+    lighter = base64.b64encode(plots.with_palette(Image.open(io.BytesIO(base64.b64decode(picture))))).decode()
     return lighter if len(lighter) < len(picture) else picture
 
 

@@ -5,17 +5,20 @@ Importing this changes nothing of matplotlib and does not load it; each figure h
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from t2i.data.images import save_sheet, sheet, sheet_size
-
-__all__ = ["alt", "captioned", "curves", "describe", "lit", "save_sheet", "sheet", "sheet_size", "word_maps"]
+__all__ = [
+    *("alt", "captioned", "curves", "describe", "light_png", "lit", "save_sheet", "sheet", "sheet_size"),
+    *("with_palette", "word_maps"),
+]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,6 +103,21 @@ def captioned(images: Tensor, captions: Sequence[str], side: float = 1.0) -> Fig
             axis.set_ylabel(textwrap.fill(caption, 34), rotation=0, ha="right", va="center", fontsize=9)
         figure.subplots_adjust(left=3.1 / (columns * side + 3.2), right=1, top=1, bottom=0, wspace=0.04, hspace=0.04)
     return describe(figure, f"Rows of {columns} pictures: {'; '.join(captions)}")
+
+
+def light_png(figure: Figure, dpi: int) -> bytes:
+    """A figure as a PNG of 256 colors."""
+    made = io.BytesIO()
+    figure.savefig(made, format="png", dpi=dpi)
+    return with_palette(Image.open(made))
+
+
+def with_palette(image: Image.Image) -> bytes:
+    """A picture as a PNG of 256 colors: a third of the bytes where there are photographs in it, or noise."""
+    made = io.BytesIO()
+    few = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(made, "PNG", optimize=True)
+    return made.getvalue()
 
 
 def curves(log: pd.DataFrame, panels: dict[str, Sequence[str]]) -> Figure:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+from t2i import config as configs
 from t2i import own, paths, plots
 from t2i.errors import UserError
 from t2i.training.released import LENT, NAMES, PREFIX, WEIGHTS, beside, load, read, run
@@ -23,6 +24,10 @@ __all__ = ["NAMES", "PREFIX", "WEIGHTS", "beside", "load", "read", "run"]  # and
 RECORD = "result.json"
 LIMIT = 12  # MB that one model may take
 SHEET = 8  # pictures per caption
+# What the species of a data set are called, what is drawn, and a caption to try.
+_BIRDS = ("species", "birds", "a yellow bird with black wings and a red crown")
+SUBJECTS = dict.fromkeys(configs.DRAWN, _BIRDS) | {"cub": _BIRDS}
+SUBJECTS |= {"flowers": ("kinds", "flowers", "this flower has bright yellow petals around a brown center")}
 
 
 def release(source: Run, name: str, root: Path | None = None) -> Path:
@@ -64,7 +69,7 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     paths.write_atomically(folder / log.name, lambda temporary: shutil.copyfile(log, temporary))
     captions = captions_for(made.config.data_name)
     sheet = plots.captioned(made.sample(list(captions), SHEET), captions)
-    paths.write_atomically(folder / "sheet.png", lambda temporary: sheet.savefig(temporary, format="png", dpi=100))
+    paths.write_atomically(folder / "sheet.png", lambda temporary: temporary.write_bytes(plots.light_png(sheet, 100)))
     card = _card(name, made, record)
     paths.write_atomically(folder / "README.md", lambda temporary: temporary.write_text(card, encoding="utf-8"))
     return folder
@@ -84,8 +89,12 @@ def _packed(source: Run, discriminators: dict, lender: str | None = None) -> byt
     config = source.config.to_dict() | {"root": None, "device": "auto"}  # places on this machine
     state = {name: value for name, value in source.state.items() if name not in ("networks", "optimizers")}
     state |= {"config": config, "networks": {"discriminators": discriminators}}
+    encoders = state["extras"].get("text_encoder", {})
     if lender:
-        encoders = state["extras"]["text_encoder"] | {"image": {}, LENT: lender}
+        encoders = encoders | {"image": {}, LENT: lender}
+    elif encoders.get("image") and not source.encoders.sees_images:
+        encoders = encoders | {"image": {}}  # Char-CNN-RNN's image side, which serves its training alone
+    if encoders:
         state["extras"] = state["extras"] | {"text_encoder": encoders}
     tensors: dict[str, torch.Tensor] = {}
     rest = _apart(state, (), tensors)
@@ -108,16 +117,31 @@ def _apart(value, path: tuple[str, ...], tensors: dict[str, torch.Tensor]):
     return value
 
 
-def _alike(diversity: float) -> str:
+def _alike(diversity: float, things: str) -> str:
     """How much the noise decides."""
-    so = f"Eight pictures of one caption differ {diversity:.2f} times as much as real pictures of any birds do"
+    so = f"Eight pictures of one caption differ {diversity:.2f} times as much as real pictures of any {things} do"
     return f"{so}: its noise changes little." if diversity < 0.5 else f"{so}."
+
+
+def _classes(metrics: dict) -> str:
+    """How often the class of the caption is seen, and what that is worth."""
+    names = ("class_consistency", "class_consistency_shuffled", "class_consistency_real")
+    own, shuffled, real = (100 * metrics[name] for name in names)
+    return (
+        f"Pictures taken for their caption's class: {own:.1f} %; with captions shuffled {shuffled:.1f} %; of real"
+        f" pictures {real:.1f} %."
+    )
 
 
 def _card(name: str, made: Run, record: dict) -> str:
     config, metrics = made.config, record["metrics"]
     parts = [part for part in ("body", "belly", "wing", "crown", "bill", "pose") if f"{part}_accuracy" in metrics]
     figures = ", ".join(f"{part} {metrics[f'{part}_accuracy']:.2f}" for part in parts)
+    species, things, caption = SUBJECTS.get(config.data_name, ("classes", "pictures", "a caption"))
+    passed = "words that its captions do not have are passed over, and"
+    reads = (
+        passed if made.reads_words else "it reads letters, so a word that its captions do not have tells it nothing;"
+    )
     lines = [
         f"# {name}",
         "",
@@ -126,16 +150,16 @@ def _card(name: str, made: Run, record: dict) -> str:
         f" {record['train_seconds'] / 3600:.1f} hours. Measured on {record['hardware']['device']}, released at commit"
         f" {record['commit'][:12]}.",
         "",
-        f"Measured on {record['real_count']:,} pictures of species that it never saw: FID"
+        f"Measured on {record['real_count']:,} pictures of {species} that it never saw: FID"
         f" {metrics.get('fid', math.nan):.1f} ({record['protocol']}).",
         *([f"Named in the caption and seen in the picture: {figures}."] if figures else []),
-        *([_alike(metrics["diversity"])] if metrics.get("diversity") is not None else []),
+        *([_classes(metrics)] if metrics.get("class_consistency") is not None else []),
+        *([_alike(metrics["diversity"], things)] if metrics.get("diversity") is not None else []),
         "",
-        "It draws the course's birds, and nothing else: words that its captions do not have are passed over, and what"
-        " they say about numbers, negations and comparisons is not read. The weights are float16;"
-        " `python -m t2i release` made this folder.",
+        f"It draws {things} like those that it learned from, and nothing else: {reads} what captions say about numbers,"
+        " negations and comparisons is not read. The weights are float16; `python -m t2i release` made this folder.",
         "",
-        f'    python -m t2i sample --run {PREFIX}{name} "a yellow bird with black wings and a red crown"',
+        f'    python -m t2i sample --run {PREFIX}{name} "{caption}"',
         "",
     ]  # fmt: skip
     return "\n".join(lines)

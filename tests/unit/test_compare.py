@@ -130,8 +130,8 @@ def test_released_models_of_photographs_are_held_against_real_ones(tmp_path, mon
     table = compare.of_photographs(["one"])
     assert table.columns.tolist() == ["FID", "KID", "class seen %", "shuffled or chance %", "diversity"]
     assert table.to_numpy().tolist() == [
-        ["120.0", "4.50", "25.0", "6.2", "0.50"],
-        ["30.0", "0.25", "75.0", "5.0", "–"],
-        ["60.0", "1.50", "–", "–", "–"],
+        ["120.0", "4.500", "25.0", "6.2", "0.50"],
+        ["30.0", "0.250", "75.0", "5.0", "–"],
+        ["60.0", "1.500", "–", "–", "–"],
     ]
     assert table.index[0] == "GAN-CLS, released, 7,000 steps" and table.index.name == "fid2k-lite0"

@@ -124,6 +124,13 @@ def test_an_image_encoder_that_was_lent_is_read_from_its_lender(pair, tmp_path, 
     assert not any('"image"' in path for path in load_file(tmp_path / "borrower" / released.WEIGHTS))
 
 
+def test_what_only_trained_a_text_encoder_is_left_out(made):
+    run, folder = made("gan-cls")
+    assert run.state["extras"]["text_encoder"]["image"]
+    assert not any('"image"' in path and "text_encoder" in path for path in load_file(folder / released.WEIGHTS))
+    assert released.read(folder).encode(CAPTIONS).shape == run.encode(CAPTIONS).shape
+
+
 def test_a_folder_of_the_users_own_is_left_alone(pair, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letters.txt").write_text("dear")
