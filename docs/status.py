@@ -1,4 +1,4 @@
-"""How far the course reproduces the papers, as a table in README.md: ``python docs/status.py`` writes it anew there.
+"""How far the course reproduces the papers, as tables in README.md: ``python docs/status.py`` writes them anew there.
 
 Figures come from the records in data/results and data/released; what each model was held against is said here, and
 tests/parity and tests/unit/models hold it.
@@ -7,7 +7,8 @@ tests/parity and tests/unit/models hold it.
 import tempfile
 from pathlib import Path
 
-from t2i import paths, results
+from t2i import compare, paths, results
+from t2i import config as configs
 from t2i.metrics.table import columns
 
 START, END = "<!-- status: python docs/status.py -->\n", "<!-- end of status -->\n"
@@ -31,9 +32,11 @@ SHOWN = ("FID", "body color seen", "belly color seen", "wing color seen", "crown
 
 
 def table() -> str:
-    """Markdown: a row for each model and training, the released ones first."""
+    """Markdown: models of drawn birds, a row for each training, the released ones first; then models of photographs."""
     with tempfile.TemporaryDirectory() as nothing:  # whoever makes this may have runs of their own
         found = results.labelled(results.collect(runs_root=nothing))
+    of_flowers = sorted(found[(found["origin"] == "released") & (found["dataset"] == "flowers")]["path"].map(_folder))
+    found = found[found["dataset"].isin(configs.DRAWN)]
     known = columns()
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for title in SHOWN:
@@ -47,7 +50,12 @@ def table() -> str:
         for number, key in enumerate(rows):
             figures = [cells[key].get(head, results.EMPTY) for head in heads]
             lines.append([method if number == 0 else "", held if number == 0 else "", key[1], *figures])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    birds = "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return birds + (f"\n{results.to_markdown(compare.of_photographs(of_flowers))}\n" if of_flowers else "")
+
+
+def _folder(path: str) -> str:
+    return Path(path).parent.name
 
 
 def parts(text: str) -> tuple[str, str, str]:

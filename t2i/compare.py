@@ -1,6 +1,5 @@
 """Models side by side, as lessons show them: pictures, curves, and the table in which a lesson ends."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from t2i import config as configs
 from t2i import data, log, paths, plots, results
 from t2i.data.dataset import ImageTextDataset, rng_for
 from t2i.data.images import enlarge, to_uint8
-from t2i.errors import UserError
 from t2i.metrics import records
 from t2i.metrics.table import columns as metric_columns
 from t2i.training.run import Run
@@ -23,6 +21,15 @@ if TYPE_CHECKING:
 CHARTS = {"FID": "fid", "IS": "is_mean", "R-precision": "r_precision", "body color": "body_accuracy"}
 OWNERS = {"R-precision": "r_precision", "body color": "attributes"}  # the metrics that have protocols of their own
 PUBLISHED = {"FID": "FID", "IS": "IS", "R-precision": "R-precision_%"}
+# Columns of a table of photographs: digits, and what records call the figure of a model, of half of the unseen real
+# photographs against the other half, and of real photographs of other classes.
+WITH_REAL = {
+    "FID": (1, "fid", "fid_halves", "fid_wrong_classes"),
+    "KID": (3, "kid_mean", "kid_halves", "kid_wrong_classes"),
+    "class seen %": (1, "class_consistency", "class_consistency_real", ""),
+    "shuffled or chance %": (1, "class_consistency_shuffled", "class_consistency_chance", ""),
+    "diversity": (2, "diversity", "", ""),
+}
 VERSIONS = {"": "published", " (paper)": "published", " (released pretrained)": "published, the released weights"}
 
 
@@ -76,10 +83,9 @@ def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights
 def with_photographs(run: Run, rows: int = 6, count: int = 5, seed: int = 0) -> "Figure | None":
     """For captions of unseen classes of the data that ``run`` has learned from the photograph that is described, then
     ``count`` pictures that it draws. None where the photographs are not on this machine."""
-    try:
-        unseen = ImageTextDataset.from_config(run.config, data.load(run.config), "test")
-    except UserError:
+    if not data.root(run.config).is_dir():
         return None
+    unseen = ImageTextDataset.from_config(run.config, data.load(run.config), "test")
     chosen = np.asarray(unseen.certain)[np.linspace(0, len(unseen.certain) - 1, rows).astype(int)]
     captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "captions beside photographs"))]
     real = to_uint8(unseen.evaluation_images(chosen)[-1])[:, None]
@@ -91,35 +97,32 @@ def with_photographs(run: Run, rows: int = 6, count: int = 5, seed: int = 0) -> 
 
 
 def of_photographs(names: Sequence[str]) -> pd.DataFrame:
-    """What is recorded of the released models ``names``, which draw photographs: FID, KID, how often a picture is taken
-    for one of its caption's class, also with captions shuffled, and diversity per caption. Below, of real photographs:
-    those of unseen classes, one half against the other, and those of the classes to learn from against the unseen
-    (:class:`t2i.metrics.references.References`)."""
-    rows, real = {}, {}
+    """What is recorded of the released models ``names``, which draw photographs, under :data:`WITH_REAL`: FID, KID, how
+    often a picture is taken for one of its caption's class, also with captions shuffled, and diversity per caption.
+    Below, the same of real photographs (:class:`t2i.metrics.references.References`)."""
+    models, real, protocol = {}, {}, None
     for name in names:
         record = records.read(paths.released() / name / records.NAME)
-        found, title = record["metrics"], results.PUBLISHED_METHODS.get(record["model"], record["model"])
-        shares = found["class_consistency"], found["class_consistency_shuffled"]
-        rows[f"{title}, released, {record['steps']:,} steps"] = (
-            found["fid"],
-            found["kid_mean"],
-            *shares,
-            found["diversity"],
+        method, protocol = results.PUBLISHED_METHODS.get(record["model"], record["model"]), record["protocol"]
+        rows = [
+            {
+                head: _percent_or(record["metrics"].get(keys[k]), head, digits)
+                for head, (digits, *keys) in WITH_REAL.items()
+            }
+            for k in range(3)
+        ]
+        models[f"{method}, released, {record['steps']:,} steps"] = rows[0]
+        real |= dict(
+            zip(("real: half of the unseen against the other", "real, but of other kinds"), rows[1:], strict=True)
         )
-        real["real: the other half of the unseen"] = (
-            found["fid_halves"],
-            found["kid_halves"],
-            found["class_consistency_real"],
-            found["class_consistency_chance"],
-            None,
-        )
-        real["real, but of other classes"] = found["fid_wrong_classes"], found["kid_wrong_classes"], None, None, None
-    table = pd.DataFrame(rows | real, index=["FID", "KID", "class seen %", "shuffled or chance %", "diversity"]).T
-    percent = table.columns.str.endswith("%")
-    table.loc[:, percent] *= 100
-    digits = dict(zip(table.columns, (1, 3, 1, 1, 2), strict=True))
-    shown = {name: table[name].map(lambda value, n=n: results.text(value, math.nan, n)) for name, n in digits.items()}
-    return pd.DataFrame(shown).rename_axis(record["protocol"])
+    return pd.DataFrame(models | real).T.rename_axis(protocol)
+
+
+def _percent_or(value: float | None, head: str, digits: int) -> str:
+    """A figure as its column shows it."""
+    if value is None:
+        return results.EMPTY
+    return f"{100 * value if head.endswith('%') else value:.{digits}f}"
 
 
 def standings(
