@@ -67,8 +67,8 @@ def keep(run: Run, sheet: bool, folder: Path | None = None) -> Path:
     of its own in ``folder``, by default ``data/results/``."""
     evaluate(run)
     folder = (folder or paths.recorded_results()) / run.config.name
-    settings = run.config.to_dict()
-    del settings["root"]  # a place on this machine
+    settings = configs.without_places(run.config.to_dict())
+    del settings["root"]
     paths.write_json(folder / "config.json", settings)
     paths.write_atomically(folder / NAME, lambda temporary: shutil.copyfile(run.directory / NAME, temporary))
     if sheet and not run.is_encoder:

@@ -86,7 +86,7 @@ def _lender(source: Run) -> str | None:
 def _packed(source: Run, discriminators: dict, lender: str | None = None) -> bytes:
     """What :data:`WEIGHTS` holds: every tensor of the state under its path, and the rest of it as JSON; the image
     encoder as the name of its ``lender`` where there is one."""
-    config = source.config.to_dict() | {"root": None, "device": "auto"}  # places on this machine
+    config = configs.without_places(source.config.to_dict())
     state = {name: value for name, value in source.state.items() if name not in ("networks", "optimizers")}
     state |= {"config": config, "networks": {"discriminators": discriminators}}
     encoders = state["extras"].get("text_encoder", {})

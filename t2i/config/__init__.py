@@ -24,6 +24,7 @@ from t2i.config.settings import (
     StackGanConfig,
     StackGanStage2Config,
     StackGanTreeConfig,
+    without_places,
 )
 from t2i.errors import UserError, check_name
 
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "needs",
     "paper",
+    "without_places",
 ]
 
 PROFILE_NAMES = tuple(PROFILES)

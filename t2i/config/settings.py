@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar, Literal
 
 from t2i import paths
@@ -36,6 +36,13 @@ ENLARGEMENT = 4  # StackGAN's Stage-II draws so many times as large as its Stage
 def _because(default, source: str):
     """A field whose default carries the place it comes from, or what it is where it is ours."""
     return field(default=default, metadata={"source": source})
+
+
+def without_places(settings: dict) -> dict:
+    """``settings``, as :meth:`Config.to_dict` gives them, without what is true on this machine alone: where the data
+    lie, the device, and the folders of what was built on, whose last names stay."""
+    given = {name: PurePath(settings[name]).name for name in ("text_encoder", "stage1") if settings.get(name)}
+    return settings | {"root": None, "device": "auto"} | given
 
 
 def fingerprint(settings: dict, without: tuple[str, ...] = ()) -> str:

@@ -444,6 +444,18 @@ def test_where_a_run_was_made_is_no_part_of_its_fingerprint(tmp_path):
     assert here.fingerprint() == there.fingerprint() != configs.load("gan-cls", "cub", "smoke", seed=1).fingerprint()
 
 
+def test_what_is_published_of_a_run_names_no_place():
+    places = dict(root="/data/cub", device="cuda", text_encoder="/home/me/runs/char-cnn-rnn-cub-gpu-s0")
+    kept = configs.without_places(configs.load("gan-cls", "cub", "gpu", **places).to_dict())
+    assert kept["root"] is None and kept["device"] == "auto" and kept["text_encoder"] == "char-cnn-rnn-cub-gpu-s0"
+    assert "/" not in "".join(value for value in kept.values() if isinstance(value, str))
+    for name in ("damsm", "released:attngan-aviary"):
+        settings = configs.load("attngan", "cub", "gpu", text_encoder=name).to_dict()
+        assert configs.without_places(settings) == settings
+    stacked = configs.load("stackgan-stage2", "cub", "gpu", stage1="/home/me/runs/one").to_dict()
+    assert configs.without_places(stacked)["stage1"] == "one"
+
+
 def test_an_older_config_with_a_root_is_read():
     older = configs.load("gan-cls", "cub", "smoke").to_dict() | {"root": "/data/cub", "precision": "32-true"}
     del older["device"]
