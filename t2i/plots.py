@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = [
-    *("alt", "captioned", "curves", "describe", "light_png", "lit", "save_sheet", "sheet", "sheet_size"),
-    *("with_palette", "word_maps"),
-]
+from t2i.data.images import save_sheet, sheet, sheet_size
+
+__all__ = ["alt", "captioned", "curves", "describe", "light_png", "lit"]
+__all__ += ["save_sheet", "sheet", "sheet_size", "with_palette", "word_maps"]
 
 if TYPE_CHECKING:
     import numpy as np

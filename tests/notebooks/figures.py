@@ -10,7 +10,8 @@ import nbformat
 import pandas as pd
 from lint import FENCE, Notebook
 
-from t2i import models, published, results
+from t2i import config as configs
+from t2i import published, results
 from t2i.metrics import records
 from t2i.metrics.table import columns
 from t2i.results import PUBLISHED_METHODS
@@ -136,7 +137,8 @@ def _figure(where: str, row: list[str], column: list[str], text: str) -> Figure 
         key, said = TITLES.get(title, title), " ".join([*names, *titles[:-1]])
         origin, steps = ORIGIN.search(said), STEPS.search(said)
         if key in KEYS and origin and "published" not in said and NUMBER.match(text):
-            model = next((m for name in names for m in models.NAMES if name in (m, PUBLISHED_METHODS.get(m))), None)
+            methods = [name.partition(", released")[0] for name in names]  # "GAN-CLS, released, 8,000 steps"
+            model = next((m for name in methods for m in configs.MODELS if name in (m, PUBLISHED_METHODS.get(m))), None)
             model = model or LESSONS.get(where[:2])
             steps = int(steps.group(1).replace(",", "")) if steps else None
             text = text.partition(" (")[0]
