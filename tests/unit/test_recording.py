@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from t2i import checkpoint, ladder, parallel, paths, recording, results
+from t2i import config as configs
 from t2i.errors import UserError
 
 
@@ -14,7 +15,9 @@ from t2i.errors import UserError
 def recorded(tiny_stages, tmp_path, monkeypatch):
     """Where a test's records go; every run that is asked for is a tiny one."""
     monkeypatch.setattr(paths, "recorded_results", lambda: tmp_path / "results")
-    tiny = SimpleNamespace(load=lambda model, dataset, profile, seed: tiny_stages(model, seed=seed))
+    tiny = SimpleNamespace(
+        load=lambda model, dataset, profile, seed: tiny_stages(model, seed=seed), without_places=configs.without_places
+    )
     monkeypatch.setattr(recording, "configs", tiny)
     return tmp_path / "results"
 
