@@ -86,7 +86,7 @@ def with_photographs(run: Run, rows: int = 6, count: int = 5, seed: int = 0) -> 
     if not data.root(run.config).is_dir():
         return None
     unseen = ImageTextDataset.from_config(run.config, data.load(run.config), "test")
-    chosen = np.asarray(unseen.certain)[np.linspace(0, len(unseen.certain) - 1, rows).astype(int)]
+    chosen = unseen.certain[np.linspace(0, len(unseen.certain) - 1, rows).astype(int)]
     captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "captions beside photographs"))]
     real = to_uint8(unseen.evaluation_images(chosen)[-1])[:, None]
     drawn = run.sample(captions, count, seed).unflatten(0, (-1, count))
