@@ -96,6 +96,18 @@ def with_photographs(run: Run, rows: int = 6, count: int = 5, seed: int = 0) -> 
     return figure
 
 
+def show_photographs(run: Run, rows: int = 6, count: int = 5, seed: int = 0) -> None:
+    """Display :func:`with_photographs`, or say that they are not on this machine."""
+    from IPython.display import display  # here, because tables need no Jupyter
+
+    figure = with_photographs(run, rows, count, seed)
+    if figure is None:
+        name = run.config.dataset
+        print(f"The photographs of {name!r} are not on this machine; data/README.md says where they come from.")
+    else:
+        display(figure)
+
+
 def of_photographs(names: Sequence[str]) -> pd.DataFrame:
     """What is recorded of the released models ``names``, which draw photographs, under :data:`WITH_REAL`: FID, KID, how
     often a picture is taken for one of its caption's class, also with captions shuffled, and diversity per caption.

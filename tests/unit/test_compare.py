@@ -111,8 +111,11 @@ def test_photographs_stand_before_what_is_drawn_for_their_captions(of_flowers, l
 
 
 @FLOWERS
-def test_without_the_photographs_there_is_nothing_to_stand_before(of_flowers, tmp_path):
-    assert compare.with_photographs(of_flowers(tmp_path / "absent")) is None
+def test_without_the_photographs_there_is_nothing_to_stand_before(of_flowers, tmp_path, capsys):
+    run = of_flowers(tmp_path / "absent")
+    assert compare.with_photographs(run) is None
+    compare.show_photographs(run)
+    assert capsys.readouterr().out.startswith("The photographs of 'flowers' are not on this machine; data/README.md")
 
 
 def test_released_models_of_photographs_are_held_against_real_ones(tmp_path, monkeypatch):
