@@ -18,9 +18,9 @@ SKIES = {
     "at night": ((25, 30, 65), (15, 40, 80)),
 }
 CAPTIONS = (
-    "a {hull} boat with {count} {sail} {sails} {sky}",
-    "{sky}, a {hull} boat under {count} {sail} {sails}{flagged}",
-    "this boat has a {hull} hull, {count} {sail} {sails}{flagged}",
+    "{hull} boat with {count} {sail} {sails} {sky}",
+    "{sky}, {hull} boat under {count} {sail} {sails}{flagged}",
+    "this boat has {hull} hull, {count} {sail} {sails}{flagged}",
 )
 
 
@@ -66,10 +66,12 @@ def main(folder: Path, images: int = 200) -> None:
             hull, sail = rng.choice(list(COLORS)), rng.choice(list(COLORS))
             boat = dict(hull=hull, sail=sail, sky=rng.choice(list(SKIES)), count=rng.choice(("one", "two")))
             boat["flag"] = rng.choice(("", "", "red", "yellow", "blue"))
-            sails, flagged = ("sail", "sails")[boat["count"] == "two"], boat["flag"] and f" and a {boat['flag']} flag"
+            words = boat | dict(hull=f"{'an' if hull == 'orange' else 'a'} {hull}")
+            words |= dict(sails=("sail", "sails")[boat["count"] == "two"])
+            words |= dict(flagged=boat["flag"] and f" and a {boat['flag']} flag")
             draw(boat, rng).save(folder / f"boat_{number:03}.png")
             for caption in CAPTIONS:
-                rows.writerow((f"boat_{number:03}.png", caption.format(**boat, sails=sails, flagged=flagged)))
+                rows.writerow((f"boat_{number:03}.png", caption.format(**words)))
 
 
 if __name__ == "__main__":

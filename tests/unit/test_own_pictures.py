@@ -26,6 +26,7 @@ def test_the_drawn_boats_become_a_data_set_without_problems(tmp_path):
     report = check(folder.prepare(boats, boats / "captions.csv", tmp_path / "prepared"))
     assert (report.images, report.captions, report.problems) == (12, 36, [])
     assert not any("colour throughout" in note for note in report.notes)
+    assert " a orange" not in (boats / "captions.csv").read_text(encoding="utf-8")
     drawn = [Image.open(file).tobytes() for file in sorted(boats.glob("*.png"))]
     assert len(set(drawn)) == 12
     script("boats").main(tmp_path / "again", 12)
