@@ -216,19 +216,18 @@ def follow(
 
 @app.command
 def release(
-    run: Annotated[Path, tyro.conf.Positional], name: Annotated[str, tyro.conf.Positional], out: Path | None = None
+    run: Annotated[str, tyro.conf.Positional], name: Annotated[str, tyro.conf.Positional], out: Path | None = None
 ) -> None:
     """Make a released model of a trained GAN: float16 weights, figures, a sheet, a card.
 
     Args:
-        run: a run folder.
+        run: a run folder, or released:NAME for a model that is released already, to measure it anew.
         name: what it is called from then on, such as attngan-aviary.
         out: the folder in which the model gets one of its name; default: data/released in the checkout.
     """
     from t2i import released
-    from t2i.training import Run
 
-    print(released.release(Run.load(run), name, out))
+    print(released.release(released.run(run), name, out))
 
 
 @app.command

@@ -33,11 +33,11 @@ SUBJECTS |= {"flowers": ("kinds", "flowers", "this flower has bright yellow peta
 def release(source: Run, name: str, root: Path | None = None) -> Path:
     """Make a released model of a trained GAN and return its folder, ``name`` in ``root`` (default: data/released).
 
-    What a generator needs to draw and to be measured is kept, not what training needs to go on; its discriminators are
-    left out where they do not fit into 12 MB, and then, where another released model lent its encoders, the image
-    encoder of these, which only judges: it is read from there. The figures in its record are those of the float16
-    weights. Raises :class:`UserError` for an encoder, an unfinished run, a weight beyond float16, where even the
-    generator does not fit, and where the folder holds anything but an earlier release.
+    What a generator needs to draw and to be measured is kept, not what training needs to go on: no discriminators,
+    which would take the place of two more models. Where another released model lent its encoders, their image encoder,
+    which only judges, is read from there. The figures in its record are those of the float16 weights. A model that is
+    released already may be the ``source``, to measure it anew. Raises :class:`UserError` for an encoder, an unfinished
+    run, a weight beyond float16, more than 12 MB, and where the folder holds anything but an earlier release.
     """
     from t2i.metrics.evaluate import evaluate  # here, because drawing needs neither, and waits for both
     from t2i.notebook import captions_for
@@ -49,11 +49,7 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
         raise UserError(problem, "Let it finish: the same train command goes on from there.")
     folder = (root or paths.released()) / name
     own.check_whole(folder)
-    weights = _packed(source, source.state["networks"]["discriminators"])
-    if len(weights) > LIMIT * 1e6:
-        weights = _packed(source, {})
-    if len(weights) > LIMIT * 1e6:
-        weights = _packed(source, {}, lender=_lender(source))
+    weights = _packed(source, _lender(source))
     if len(weights) > LIMIT * 1e6:
         problem = f"{name} takes {len(weights) / 1e6:.0f} MB, and {LIMIT} are allowed"
         raise UserError(problem, "Release a narrower model.")
@@ -83,12 +79,12 @@ def _lender(source: Run) -> str | None:
     return name.removeprefix(PREFIX)
 
 
-def _packed(source: Run, discriminators: dict, lender: str | None = None) -> bytes:
+def _packed(source: Run, lender: str | None) -> bytes:
     """What :data:`WEIGHTS` holds: every tensor of the state under its path, and the rest of it as JSON; the image
     encoder as the name of its ``lender`` where there is one."""
     config = configs.without_places(source.config.to_dict())
     state = {name: value for name, value in source.state.items() if name not in ("networks", "optimizers")}
-    state |= {"config": config, "networks": {"discriminators": discriminators}}
+    state |= {"config": config, "networks": {"discriminators": {}}}
     encoders = state["extras"].get("text_encoder", {})
     if lender:
         encoders = encoders | {"image": {}, LENT: lender}

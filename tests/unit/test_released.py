@@ -109,15 +109,30 @@ def test_what_cannot_be_released(pair, damsm_folder, tmp_path, monkeypatch):
     assert not any(tmp_path.glob("*/weights.safetensors"))
 
 
+def test_what_only_training_needs_is_left_out(pair):
+    run, folder = pair
+    assert run.state["networks"]["discriminators"]
+    kept = {json.loads(path)[0] for path in load_file(folder / released.WEIGHTS)}
+    assert kept == {"average", "extras"}
+
+
+def test_a_released_model_is_measured_anew(pair, tmp_path, monkeypatch):
+    run, folder = pair
+    monkeypatch.setenv("T2I_DATA", str(Path(run.config.root).parent))
+    again = released.release(released.read(folder), "tiny", tmp_path)
+    first, second = (load_file(each / released.WEIGHTS) for each in (folder, again))
+    assert first.keys() == second.keys() and all(torch.equal(first[path], second[path]) for path in first)
+    older, newer = (json.loads((each / "result.json").read_text())["metrics"] for each in (folder, again))
+    assert newer == pytest.approx(older)
+    assert (again / "stats.jsonl").read_bytes() == (folder / "stats.jsonl").read_bytes()
+
+
 def test_an_image_encoder_that_was_lent_is_read_from_its_lender(pair, tmp_path, monkeypatch):
     run, folder = pair
     monkeypatch.setattr(paths, "released", lambda: folder.parent)
     monkeypatch.setattr(reading, "NAMES", ("tiny",))
     lent = released.load("tiny").state["extras"]
     borrower = Run(replace(run.config, text_encoder="released:tiny"), run.state | {"extras": lent}, run.directory)
-    monkeypatch.setattr(released, "LIMIT", (len(released._packed(borrower, {})) - 1) / 1e6)
-    with pytest.raises(UserError, match="are allowed"):
-        released.release(run, "own", tmp_path)  # whose encoders nobody else has
     again = released.read(released.release(borrower, "borrower", tmp_path))
     assert again.encoders.digest == borrower.encoders.digest
     assert lent["text_encoder"]["image"]  # what was released is left whole
