@@ -174,6 +174,7 @@ def record(
     parallel: int = 1,
     seconds: float = math.inf,
     out: Path | None = None,
+    text_encoder: str | None = None,
 ) -> None:
     """Train and measure models with several seeds; the figures in data/results are what the lessons' tables show.
 
@@ -184,10 +185,12 @@ def record(
             the cores of a CPU among them.
         seconds: after which trainings are stopped, and measured as they are; the same command goes on with them.
         out: the folder for the records; default: data/results in the checkout.
+        text_encoder: what all read with, the folder of an encoder's run or released:NAME; default: one for each seed,
+            by which R-precision is then judged, so that it has a column for each.
     """
     from t2i import recording
 
-    for folder in recording.record(models, dataset, profile, seeds, parallel, seconds, out):
+    for folder in recording.record(models, dataset, profile, seeds, parallel, seconds, out, text_encoder):
         print(folder)
 
 

@@ -33,15 +33,19 @@ def record(
     parallel: int = 1,
     seconds: float = math.inf,
     folder: Path | None = None,
+    text_encoder: str | None = None,
 ) -> list[Path]:
     """Train and measure every model with every seed, and keep settings and figures, and of the first seed a sheet.
 
+    All read with the encoder ``text_encoder``, the folder of a run or released:NAME, which also judges their
+    R-precision; by default each seed has one of its own, and the figures of two judges are never averaged.
     Up to ``parallel`` of them are trained at once on one device, which changes no run. After ``seconds`` all are
     stopped, and measured at the step that they have reached, which their records name. What is trained already is only
     measured, so a recording that was stopped goes on where it was. The records go to ``folder``, by default
     ``data/results/``. Raises :class:`UserError` for what could not be trained, when all the others are recorded.
     """
-    wanted = [configs.load(model, dataset, profile, seed=seed) for seed in seeds for model in models]
+    given = {} if text_encoder is None else {"text_encoder": text_encoder}
+    wanted = [configs.load(model, dataset, profile, seed=seed, **given) for seed in seeds for model in models]
     for config in wanted:
         own.check_whole((folder or paths.recorded_results()) / config.name)
     at_once = parallel != 1 or seconds < math.inf

@@ -16,7 +16,8 @@ def recorded(tiny_stages, tmp_path, monkeypatch):
     """Where a test's records go; every run that is asked for is a tiny one."""
     monkeypatch.setattr(paths, "recorded_results", lambda: tmp_path / "results")
     tiny = SimpleNamespace(
-        load=lambda model, dataset, profile, seed: tiny_stages(model, seed=seed), without_places=configs.without_places
+        load=lambda model, dataset, profile, **given: tiny_stages(model, **given),
+        without_places=configs.without_places,
     )
     monkeypatch.setattr(recording, "configs", tiny)
     return tmp_path / "results"
@@ -50,6 +51,16 @@ def test_each_model_is_recorded_with_each_seed(recorded):
         record = results.read(folder / "result.json")
         assert record["steps"] == 2 and record["metrics"]["fid"] > 0 and record["commit"]
     assert {results.read(folder / "result.json")["seed"] for folder in folders} == {3, 4}
+
+
+def test_seeds_that_share_an_encoder_have_one_judge(recorded, damsm_folder):
+    one, other = recording.record(["attngan"], "aviary", "smoke", [5, 6], text_encoder=str(damsm_folder))
+    judges = {results.read(folder / "result.json")["protocols"]["r_precision"] for folder in (one, other)}
+    assert len(judges) == 1
+    settings = [json.loads((folder / "config.json").read_text())["text_encoder"] for folder in (one, other)]
+    assert settings == [damsm_folder.name] * 2
+    rows = results.figures("aviary", "R-precision")
+    assert set(rows[rows["run"] != "published"]["n"]) == {2}
 
 
 def test_what_is_trained_is_only_measured(recorded, tiny_stages):
