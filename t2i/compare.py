@@ -81,12 +81,13 @@ def curves(runs: Mapping[str, Run], panels: Mapping[str, Sequence[str]], heights
 
 
 def with_photographs(run: Run, rows: int = 6, count: int = 5, seed: int = 0) -> "Figure | None":
-    """For captions of unseen classes of the data that ``run`` has learned from the photograph that is described, then
-    ``count`` pictures that it draws. None where the photographs are not on this machine."""
+    """For captions of unseen classes of the data that ``run`` has learned from the photograph that is described, or one
+    of its class, then ``count`` pictures that it draws. None where the photographs are not on this machine."""
     if not data.root(run.config).is_dir():
         return None
     unseen = ImageTextDataset.from_config(run.config, data.load(run.config), "test")
-    chosen = unseen.certain[np.linspace(0, len(unseen.certain) - 1, rows).astype(int)]
+    own = unseen.certain if len(unseen.certain) else np.arange(len(unseen))  # captions may be known by class alone
+    chosen = own[np.linspace(0, len(own) - 1, rows).astype(int)]
     captions = [caption for (caption,) in unseen.captions(chosen, rng_for(seed, 0, "captions beside photographs"))]
     real = to_uint8(unseen.evaluation_images(chosen)[-1])[:, None]
     drawn = run.sample(captions, count, seed).unflatten(0, (-1, count))
