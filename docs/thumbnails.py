@@ -25,7 +25,7 @@ SOURCES: dict[str, tuple[str, str, tuple[float, float, float, float]]] = {
     "05": (RECORDED.format("stackgan-stage2"), "", (0, 0, 3 / 8, 1 / 3)),
     "06": ("notebooks/06_attngan.ipynb", "c53", (0, 0, 0.565, 1)),
     "07": (RELEASED.format("dm-gan-aviary"), "", (0.278, 1 / 2, 0.549, 5 / 6)),
-    "08": ("notebooks/08_hybrids.ipynb", "c40", (0, 0, 1, 1)),
+    "08": (RELEASED.format("dmattn-gan-aviary"), "", (0.278, 1 / 3, 0.549, 2 / 3)),
     "09": (RELEASED.format("msmt-gan-aviary"), "", (0.278, 1 / 2, 0.549, 5 / 6)),
     "10": ("notebooks/10_leaderboard.ipynb", "c42", (0, 0, 0.5, 1)),
 }

@@ -27,6 +27,7 @@ from t2i.progress import tqdm
 CELL_SECONDS = {"smoke": 300, "cpu": 3600, "night": 24 * 3600, "gpu": 4 * 3600, "paper": None}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
+TIME_LEFT = re.compile(r".*: about .* to go, by the first \d+ steps\n")  # of a long training, on one machine
 LARGE = 60_000  # characters of a picture in a notebook
 
 
@@ -150,7 +151,8 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """Drop from an executed notebook, in place, all that differs between two runs of the same code.
 
     Outputs, execution counts and ids stay: nbval fails on an output without a count. Times, versions, papermill's
-    notes, widgets and stderr go; of cells tagged ``timing`` only the pictures stay, and large PNGs keep 256 colors.
+    notes, widgets, stderr and the time that a training has left go; of cells tagged ``timing`` only pictures stay, and
+    large PNGs keep 256 colors.
     """
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL), language_info=NotebookNode(name="python"))
     for cell in notebook.cells:
@@ -165,6 +167,8 @@ def clean(notebook: NotebookNode) -> NotebookNode:
                     output.data.pop(WIDGET, None)
                 if "image/png" in output.get("data", {}):
                     output.data["image/png"] = _lighter(output.data["image/png"])
+                if output.output_type == "stream":
+                    output.text = TIME_LEFT.sub("", output.text)
             cell.outputs = [output for output in cell.outputs if _lasting(output, timing="timing" in tags)]
     return notebook
 

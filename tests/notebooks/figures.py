@@ -130,6 +130,18 @@ def shown(page: Path) -> Iterator[Figure]:
                         yield figure
 
 
+def repeated(page: Path) -> Iterator[str]:
+    """The tables in a notebook's outputs of three rows or more that have the same decimals in every row: what was to
+    be compared was measured once."""
+    for number, cell in enumerate(nbformat.read(page, as_version=4).cells):
+        for output in cell.get("outputs", ()):
+            for table in _Tables(output.get("data", {}).get("text/html", "")).tables:
+                bodies = [[text for heading, text in row if not heading] for row in table]
+                rows = [tuple(body) for body in bodies if len(list(filter(DECIMAL.fullmatch, body))) > 1]
+                if len(rows) > 2 and len(set(rows)) == 1:
+                    yield f"{page.stem}, cell {number}: {len(rows)} rows of {', '.join(rows[0])}"
+
+
 def _figure(where: str, row: list[str], column: list[str], text: str) -> Figure | None:
     labels = [[label for label in part if label] for part in (row, column)]
     for names, titles in (labels, labels[::-1]):

@@ -5,7 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from figures import Known, conflicts, shown, unfounded
+from figures import Known, conflicts, repeated, shown, unfounded
 from nbformat import v4, write
 
 from t2i import paths
@@ -35,6 +35,18 @@ def test_figures_in_prose_are_published_or_recorded(known, page):
 @pytest.mark.parametrize("page", MEASURING, ids=[page.stem for page in MEASURING])
 def test_figures_of_every_lesson_that_measures_are_read(page):
     assert list(shown(page))
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=[page.stem for page in NOTEBOOKS])
+def test_what_a_table_compares_was_not_measured_once(page):
+    assert list(repeated(page)) == []
+
+
+def test_rows_of_one_measurement_are_seen(page):
+    one = {"body": 0.98, "belly": 0.96}
+    (said,) = repeated(page(pd.DataFrame({f"{size} px": one for size in (8, 16, 32)}).T))
+    assert said == "06_attngan, cell 1: 3 rows of 0.98, 0.96"
+    assert not list(repeated(page(pd.DataFrame({"8 px": one, "16 px": one, "32 px": one | {"body": 0.9}}).T)))
 
 
 @pytest.fixture

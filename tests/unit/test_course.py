@@ -161,6 +161,13 @@ def test_clean_keeps_outputs_counts_and_ids_and_drops_the_noise():
     nbformat.validate(cleaned)
 
 
+def test_clean_drops_the_time_that_a_training_has_left():
+    left = "attngan-aviary-cpu-s0: about 41 minutes to go, by the first 20 steps\n"
+    output = v4.new_output("stream", name="stdout", text=f"before\n{left}800 steps\n")
+    cleaned = course.clean(v4.new_notebook(cells=[v4.new_code_cell("", outputs=[output])]))
+    assert cleaned.cells[0].outputs[0].text == "before\n800 steps\n"
+
+
 @pytest.mark.slow
 def test_refresh_twice_gives_the_same_bytes_and_writes_only_what_is_named(workspace):
     leave = "import os, pathlib; home = pathlib.Path(os.environ['T2I_RUNS']); home.mkdir()"
