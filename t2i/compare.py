@@ -192,7 +192,7 @@ def _real(record: dict | None, r_precision: float | None) -> dict[tuple[str, str
     return {
         (own.get(OWNERS[name], name), _title(name)): f"{100 * value:.1f}"
         for name, value in known.items()
-        if value is not None
+        if value is not None and not np.isnan(value)
     }
 
 

@@ -5,6 +5,7 @@ The judge is DAMSM, which generators of this line are trained to please, so a hi
 against the value of real pictures and of shuffled captions.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -195,7 +196,9 @@ def image_codes(image: nn.Module, pictures: Tensor, batch_size: int = 32) -> Ten
 
 def real_r_precision(text: nn.Module, image: nn.Module, data: ImageTextDataset, seed: int, trials: int) -> dict:
     """R-precision of the real images of ``data`` whose captions are certainly their own, by both rules of ties and of
-    folds."""
+    folds; of no such image, NaN for ``r_precision`` alone."""
+    if not len(data.certain):
+        return {"r_precision": math.nan}
     pictures = torch.from_numpy(data.certain).split(100)
     codes = torch.cat([image_codes(image, data.evaluation_images(part.tolist())[-1]) for part in pictures])
     chosen = np.arange(trials) % len(data.certain)

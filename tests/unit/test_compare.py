@@ -83,6 +83,8 @@ def test_real_pictures_stand_last_under_the_protocols_that_measured_them():
     assert last["r-precision-2k", "R-precision %"] == "47.5"
     assert last["attributes-aviarynet1", "body color %"] == "99.9"
     assert (last == results.EMPTY).sum() == len(last) - 2
+    last = compare.standings(["attngan"], "aviary", "cpu", record, float("nan")).iloc[-1]
+    assert (last == results.EMPTY).sum() == len(last) - 1
 
 
 @pytest.mark.usefixtures("nothing_trained")

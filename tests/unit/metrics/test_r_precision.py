@@ -1,5 +1,7 @@
 """R-precision on vectors whose answer is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -110,3 +112,8 @@ def test_chance_is_a_hundredth_where_no_caption_is_drawn_twice_and_what_check_sa
         found = r_precision.chance(["own"] * 200, classes, pool[:size], np.arange(size) % 10, seed=0)
         assert found == pytest.approx(guessing(size * 9 // 10), rel=0.02)
     assert guessing(20000) == pytest.approx(0.01, rel=0.01) and guessing(1) == 0.5
+
+
+def test_real_pictures_whose_captions_are_no_ones_own_have_no_figure():
+    found = r_precision.real_r_precision(None, None, SimpleNamespace(certain=np.array([], int)), 0, 100)
+    assert found.keys() == {"r_precision"} and np.isnan(found["r_precision"])
