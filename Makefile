@@ -87,10 +87,11 @@ $(site): $(ready) requirements-site.lock
 	$(python) -m pip install -r requirements-site.lock
 	@touch $@
 
-# The nvidia, cuda and triton wheels exist for Linux only, where torch asks for them.
+# The nvidia, cuda and triton wheels exist for Linux only, where torch asks for them; soupsieve refuses Debian 12's Python
+# 3.11.2 from 3.0.2 on.
 lock: ## re-make requirements.lock from a fresh environment
 	scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
-	$(PYTHON) -m venv "$$scratch/venv" && "$$scratch/venv/bin/pip" install -e '.[test]' && \
+	$(PYTHON) -m venv "$$scratch/venv" && "$$scratch/venv/bin/pip" install -e '.[test]' 'soupsieve<3.0.2' && \
 	"$$scratch/venv/bin/pip" freeze --all --exclude pip --exclude-editable > "$$scratch/pins" && \
 	"$$scratch/venv/bin/pip" install -c "$$scratch/pins" -e '.[site]' && \
 	"$$scratch/venv/bin/pip" freeze --all --exclude pip --exclude-editable > "$$scratch/all" && { \
