@@ -66,9 +66,8 @@ def main(folder: Path, images: int = 200) -> None:
             hull, sail = rng.choice(list(COLORS)), rng.choice(list(COLORS))
             boat = dict(hull=hull, sail=sail, sky=rng.choice(list(SKIES)), count=rng.choice(("one", "two")))
             boat["flag"] = rng.choice(("", "", "red", "yellow", "blue"))
-            words = boat | dict(hull=f"{'an' if hull == 'orange' else 'a'} {hull}")
-            words |= dict(sails=("sail", "sails")[boat["count"] == "two"])
-            words |= dict(flagged=boat["flag"] and f" and a {boat['flag']} flag")
+            sails, flagged = ("sail", "sails")[boat["count"] == "two"], boat["flag"] and f" and a {boat['flag']} flag"
+            words = boat | dict(hull=f"{'an' if hull == 'orange' else 'a'} {hull}", sails=sails, flagged=flagged)
             draw(boat, rng).save(folder / f"boat_{number:03}.png")
             for caption in CAPTIONS:
                 rows.writerow((f"boat_{number:03}.png", caption.format(**words)))
