@@ -30,6 +30,7 @@ from t2i.tiles import Row, Tile
 from t2i.training.run import Drawn, Run
 
 CAPTION = "a yellow bird with black wings and a red crown"
+FIRST = "attngan-aviary"  # the released model that is shown first, where it is there
 WALK = 9  # pictures between two captions
 OTHERS = 6  # captions, and draws of the noise, that shuffle shows
 BIG, SMALL = 256, 84  # pixels
@@ -147,7 +148,8 @@ class Panel:
 
     def __init__(self, run: Run | None = None, caption: str | None = None, seed: int = 0):
         own = {} if run is None else {run.directory.name if run.is_released else run.config.name: run}
-        self.runs: dict[str, Run | None] = own | {name: None for name in released.NAMES if name not in own}
+        others = sorted(released.NAMES, key=lambda name: name != FIRST)
+        self.runs: dict[str, Run | None] = own | {name: None for name in others if name not in own}
         if not self.runs:
             problem = "No trained model comes with this checkout"
             raise UserError(problem, "Give the panel a run: Panel(run, caption).")

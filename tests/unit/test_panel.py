@@ -143,13 +143,13 @@ def test_a_model_that_reads_no_words_is_shown_without_them(without_words):
 
 def test_released_models_are_read_when_they_are_chosen(run, without_words, monkeypatch):
     read = []
-    monkeypatch.setattr(released, "NAMES", ("attngan-aviary", "gan-cls-aviary"))
+    monkeypatch.setattr(released, "NAMES", ("attndm-gan-aviary", "attngan-aviary", "gan-cls-aviary"))
     monkeypatch.setattr(released, "load", lambda name: read.append(name) or run)
-    shown = panel.Panel()
-    assert shown.model.options == ("attngan-aviary", "gan-cls-aviary") and read == ["attngan-aviary"]
+    shown, models = panel.Panel(), ("attngan-aviary", "attndm-gan-aviary", "gan-cls-aviary")
+    assert shown.model.options == models and read == ["attngan-aviary"]
     assert shown.caption.value == panel.CAPTION
     mine = panel.Panel(without_words, CAPTION)
-    assert mine.model.options == ("gan-cls-aviary-smoke-s0", "attngan-aviary", "gan-cls-aviary") and len(read) == 1
+    assert mine.model.options == ("gan-cls-aviary-smoke-s0", *models) and len(read) == 1
     mine.model.value = "attngan-aviary"
     assert len(read) == 2 and len(mine.stage.options) == 3 and "attngan-aviary draws" in mine.picture.value
 
