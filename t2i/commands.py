@@ -179,7 +179,8 @@ def record(
     """Train and measure models with several seeds; the figures in data/results are what the lessons' tables show.
 
     Args:
-        models: names of the zoo or encoders, such as attngan dm-gan attndm-gan dmattn-gan.
+        models: names of the zoo or encoders, such as attngan dm-gan attndm-gan dmattn-gan; or folders of finished runs,
+            which are measured and kept.
         seeds: one run for each.
         parallel: so many trainings at once on one device, for a GPU that one does not fill; OMP_NUM_THREADS divides
             the cores of a CPU among them.

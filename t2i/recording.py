@@ -37,6 +37,7 @@ def record(
 ) -> list[Path]:
     """Train and measure every model with every seed, and keep settings and figures, and of the first seed a sheet.
 
+    In place of a model there may be the folder of a finished run, whatever its settings: it is measured and kept.
     All read with the encoder ``text_encoder``, the folder of a run or released:NAME, which also judges their
     R-precision; by default each seed has one of its own, and the figures of two judges are never averaged.
     Up to ``parallel`` of them are trained at once on one device, which changes no run. After ``seconds`` all are
@@ -45,12 +46,16 @@ def record(
     ``data/results/``. Raises :class:`UserError` for what could not be trained, when all the others are recorded.
     """
     given = {} if text_encoder is None else {"text_encoder": text_encoder}
-    wanted = [configs.load(model, dataset, profile, seed=seed, **given) for seed in seeds for model in models]
-    for config in wanted:
-        own.check_whole((folder or paths.recorded_results()) / config.name)
+    trained = [Run.load(model) for model in models if Path(model).is_dir()]
+    names = [model for model in models if not Path(model).is_dir()]
+    wanted = [configs.load(model, dataset, profile, seed=seed, **given) for seed in seeds for model in names]
+    for run in trained:
+        run.check_finished()
+    for name in [run.directory.name for run in trained] + [config.name for config in wanted]:
+        own.check_whole((folder or paths.recorded_results()) / name)
     at_once = parallel != 1 or seconds < math.inf
     wrong = trainings.train(wanted, parallel, seconds) if at_once else {}
-    folders = []
+    folders = [keep(run, sheet=True, folder=folder) for run in trained]
     for config in wanted:
         if wrong.get(config.name) == trainings.unfinished(seconds) and (config.directory / "checkpoint.pt").exists():
             run = Run.load(config.directory)
@@ -68,9 +73,9 @@ def record(
 
 def keep(run: Run, sheet: bool, folder: Path | None = None) -> Path:
     """Measure ``run`` and write its settings, its figures and, for a generator, a ``sheet`` of samples, into a folder
-    of its own in ``folder``, by default ``data/results/``."""
+    of its own name in ``folder``, by default ``data/results/``."""
     evaluate(run)
-    folder = (folder or paths.recorded_results()) / run.config.name
+    folder = (folder or paths.recorded_results()) / run.directory.name
     settings = configs.without_places(run.config.to_dict())
     del settings["root"]
     paths.write_json(folder / "config.json", settings)

@@ -44,9 +44,7 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
 
     if source.is_encoder:
         raise UserError(f"{source.directory} holds an encoder", "Release a GAN: its encoders come with it.")
-    if not source.state["finished"]:
-        problem = f"{source.directory} stopped at step {source.state['step']:,}, before its end"
-        raise UserError(problem, "Let it finish: the same train command goes on from there.")
+    source.check_finished()
     folder = (root or paths.released()) / name
     own.check_whole(folder)
     weights = _packed(source, _lender(source))

@@ -71,6 +71,12 @@ class Run:
         moved.is_released = self.is_released
         return moved
 
+    def check_finished(self) -> None:
+        """:class:`UserError` where the training was stopped before its end."""
+        if not self.state["finished"]:
+            problem = f"{self.directory} stopped at step {self.state['step']:,}, before its end"
+            raise UserError(problem, "Let it finish: the same train command goes on from there.")
+
     @property
     def device(self) -> str:
         """Where to draw and to measure: where the run was trained, or whatever this machine has."""

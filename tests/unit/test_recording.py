@@ -9,6 +9,7 @@ import pytest
 from t2i import checkpoint, ladder, parallel, paths, recording, results
 from t2i import config as configs
 from t2i.errors import UserError
+from t2i.training import Run, fit
 
 
 @pytest.fixture
@@ -69,6 +70,19 @@ def test_what_is_trained_is_only_measured(recorded, tiny_stages):
     before, record = checkpoint.stat().st_mtime_ns, results.read(first / "result.json")
     again = results.read(recording.record(["attngan"], "aviary", "smoke", [3])[0] / "result.json")
     assert checkpoint.stat().st_mtime_ns == before and again["metrics"] == record["metrics"]
+
+
+def test_a_run_of_ones_own_settings_is_recorded_under_its_own_name(recorded, tiny_stages, tmp_path, monkeypatch):
+    mine = tmp_path / "runs" / "mine"
+    run = fit(tiny_stages(seed=3, steps=1), directory=mine)
+    (folder,) = recording.record([str(mine)], "aviary", "smoke", [7])
+    assert folder == recorded / "mine" and (folder / "sheet.png").exists()
+    assert results.read(folder / "result.json")["seed"] == 3
+    stopped = Run(run.config, run.state | {"finished": False}, mine)
+    monkeypatch.setattr(recording.Run, "load", lambda place: stopped)
+    with pytest.raises(UserError, match=r"mine stopped at step 1, before its end\. Let it finish"):
+        recording.record([str(mine)], "aviary", "smoke", [7], folder=tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_recorded_ladder_says_what_else_its_rungs_change(recorded):
