@@ -30,7 +30,10 @@ def gallery() -> str:
 
 def _table(captions: Sequence[str], models: Mapping[str, Run]) -> str:
     drawn = {name: _strips(run, captions) for name, run in models.items()}
-    head = "".join(f'<th scope="col"><a href="data/released/{name}/README.html">{name}</a></th>' for name in drawn)
+    head = "".join(
+        f'<th scope="col"><a href="data/released/{name}/README.html">{name.rpartition("-")[0]}</a></th>'
+        for name in drawn
+    )  # without the data, which a table has in common
     rows = []
     for caption in captions:
         cells = "".join(_cell(name, caption, strips[caption]) for name, strips in drawn.items())
@@ -47,7 +50,8 @@ def _strips(run: Run, captions: Sequence[str]) -> dict[str, Tensor]:
     each word of the caption: (1 or 1 + T, SIDE, SIDE, 3) uint8."""
     noise, eps = (part.repeat(len(captions), 1) for part in run.noise(1, SEED))
     made = run.draw(list(captions), noise, eps)
-    pictures = F.interpolate(made.images[-1].float(), (SIDE, SIDE), mode="nearest")
+    pictures = made.images[-1].float()
+    pictures = F.interpolate(pictures, (SIDE, SIDE), mode="area" if pictures.shape[-1] > SIDE else "nearest")
     maps = made.attention[-1].float() if made.attention else None
     return {
         caption: _shaded(picture, maps[i] if maps is not None else None, _places(run, caption))

@@ -1,10 +1,12 @@
 """The course's own trained models, which come with it in ``data/released``: what a lesson shows before anything is
 trained, and what whoever has no hours to spare draws with.
 
-A model is a folder: ``weights.safetensors`` (float16) and ``config.json``, from which it draws and is measured with
-nothing else at hand, and ``result.json``, ``stats.jsonl``, ``sheet.png`` and ``README.md``, which say what it is.
+A model is a folder: ``weights.safetensors`` (float16) and ``config.json``, from which it draws and is measured without
+data, runs or a network, and ``result.json``, ``stats.jsonl``, ``sheet.png`` and ``README.md``, which say what it is. A
+tensor that several models share, such as those of an encoder or of a frozen Stage-I, is kept once, by one of them.
 """
 
+import hashlib
 import json
 import math
 import shutil
@@ -17,12 +19,13 @@ from safetensors.torch import save
 from t2i import config as configs
 from t2i import own, paths, plots
 from t2i.errors import UserError
-from t2i.training.released import LENT, NAMES, PREFIX, WEIGHTS, beside, load, read, run
+from t2i.training.released import LENT, NAMES, PREFIX, WEIGHTS, beside, load, read, run, stored
 from t2i.training.run import Run
 
 __all__ = ["NAMES", "PREFIX", "WEIGHTS", "beside", "load", "read", "run"]  # and what is defined here
 RECORD = "result.json"
 LIMIT = 12  # MB that one model may take
+SHARED = 4096  # numbers that a tensor must have to be kept once for several models
 SHEET = 8  # pictures per caption
 # What the species of a data set are called, what is drawn, and a caption to try.
 _BIRDS = ("species", "birds", "a yellow bird with black wings and a red crown")
@@ -34,10 +37,10 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     """Make a released model of a trained GAN and return its folder, ``name`` in ``root`` (default: data/released).
 
     What a generator needs to draw and to be measured is kept, not what training needs to go on: no discriminators,
-    which would take the place of two more models. Where another released model lent its encoders, their image encoder,
-    which only judges, is read from there. The figures in its record are those of the float16 weights. A model that is
-    released already may be the ``source``, to measure it anew. Raises :class:`UserError` for an encoder, an unfinished
-    run, a weight beyond float16, more than 12 MB, and where the folder holds anything but an earlier release.
+    which would take the place of two more models, and nothing that another released model has, bit by bit. The figures
+    in its record are those of the float16 weights. A model that is released already may be the ``source``, to measure
+    it anew. Raises :class:`UserError` for an encoder, an unfinished run, a weight beyond float16, more than 12 MB, and
+    where the folder holds anything but an earlier release, or one that lends what the new one has not.
     """
     from t2i.metrics.evaluate import evaluate  # here, because drawing needs neither, and waits for both
     from t2i.notebook import captions_for
@@ -47,7 +50,7 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     source.check_finished()
     folder = (root or paths.released()) / name
     own.check_whole(folder)
-    weights = _packed(source, _lender(source))
+    weights = packed(source, name)
     if len(weights) > LIMIT * 1e6:
         problem = f"{name} takes {len(weights) / 1e6:.0f} MB, and {LIMIT} are allowed"
         raise UserError(problem, "Release a narrower model.")
@@ -69,33 +72,50 @@ def release(source: Run, name: str, root: Path | None = None) -> Path:
     return folder
 
 
-def _lender(source: Run) -> str | None:
-    """The released model whose encoders ``source`` was trained with."""
-    name = source.config.text_encoder
-    if not name.startswith(PREFIX) or load(name.removeprefix(PREFIX)).encoders.digest != source.encoders.digest:
-        return None
-    return name.removeprefix(PREFIX)
-
-
-def _packed(source: Run, lender: str | None) -> bytes:
-    """What :data:`WEIGHTS` holds: every tensor of the state under its path, and the rest of it as JSON; the image
-    encoder as the name of its ``lender`` where there is one."""
+def packed(source: Run, name: str) -> bytes:
+    """What :data:`WEIGHTS` of the model ``name`` holds: every tensor of the state under its path, but for those that
+    another released model has, and as JSON the rest of it and where those are."""
     config = configs.without_places(source.config.to_dict())
-    state = {name: value for name, value in source.state.items() if name not in ("networks", "optimizers")}
+    state = {part: value for part, value in source.state.items() if part not in ("networks", "optimizers")}
     state |= {"config": config, "networks": {"discriminators": {}}}
     encoders = state["extras"].get("text_encoder", {})
-    if lender:
-        encoders = encoders | {"image": {}, LENT: lender}
-    elif encoders.get("image") and not source.encoders.sees_images:
-        encoders = encoders | {"image": {}}  # Char-CNN-RNN's image side, which serves its training alone
-    if encoders:
-        state["extras"] = state["extras"] | {"text_encoder": encoders}
+    if encoders.get("image") and not source.encoders.sees_images:  # Char-CNN-RNN's, which serves its training alone
+        state["extras"] = state["extras"] | {"text_encoder": encoders | {"image": {}}}
     tensors: dict[str, torch.Tensor] = {}
     rest = _apart(state, (), tensors)
     for path, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UserError(f"{path} is beyond the range of float16", "Release a run whose weights are smaller.")
+    others = {other: stored(paths.released() / other) for other in NAMES if other != name}
+    _check_lent(name, tensors, {other: state for other, (state, _) in others.items()})
+    rest[LENT] = _take_shared(tensors, {other: theirs for other, (_, theirs) in others.items()})
     return save(tensors, {"state": json.dumps(rest, ensure_ascii=False)})
+
+
+def _take_shared(tensors: dict, others: dict[str, dict]) -> dict[str, dict[str, str]]:
+    """Take from ``tensors`` what ``others`` have as well, and say where it is: {model: {path here: path there}}."""
+    large = {name: {p: t for p, t in theirs.items() if t.numel() >= SHARED} for name, theirs in others.items()}
+    there = {_bits(t): (name, path) for name, theirs in large.items() for path, t in theirs.items()}
+    lent: dict[str, dict[str, str]] = {}
+    for path, found in [(path, there.get(_bits(tensor))) for path, tensor in tensors.items()]:
+        if found:
+            lent.setdefault(found[0], {})[path] = found[1]
+            del tensors[path]
+    return lent
+
+
+def _check_lent(name: str, tensors: dict, others: dict[str, dict]) -> None:
+    """:class:`UserError` where ``others`` read from ``name`` what ``tensors`` would change."""
+    for other, state in others.items():
+        paths_here = set(state.get(LENT, {}).get(name, {}).values())
+        before = stored(paths.released() / name, paths_here)[1] if paths_here else {}
+        if any(path not in tensors or _bits(tensors[path]) != _bits(kept) for path, kept in before.items()):
+            problem = f"{other} reads weights from {name}, and this run has others"
+            raise UserError(problem, "Choose another name.")
+
+
+def _bits(tensor: torch.Tensor) -> tuple:
+    return tensor.dtype, tensor.shape, hashlib.sha256(tensor.numpy().tobytes()).digest()
 
 
 def _apart(value, path: tuple[str, ...], tensors: dict[str, torch.Tensor]):

@@ -1,9 +1,11 @@
 """Reads the course's own trained models, which come with it in ``data/released``: see :mod:`t2i.released`."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from safetensors import safe_open
+from torch import Tensor
 
 from t2i import config as configs
 from t2i import paths
@@ -12,7 +14,7 @@ from t2i.training.run import Run
 
 PREFIX = "released:"  # before a name, wherever the command line takes the folder of a run
 WEIGHTS = "weights.safetensors"
-LENT = "image_encoder_of"  # beside a model's encoders: the released model that has their image encoder
+LENT = "lent"  # in a model's state: {another released model: {path of a tensor here: its path there}}
 NAMES = tuple(sorted(file.parent.name for file in paths.released().glob(f"*/{WEIGHTS}")))
 
 
@@ -32,25 +34,31 @@ def run(where: str | Path) -> Run:
 
 def read(folder: Path) -> Run:
     """The released model in ``folder``, in float32; :class:`UserError` where its files are damaged."""
-    file = folder / WEIGHTS
-    try:
-        with safe_open(file, "pt") as kept:
-            state = json.loads(kept.metadata()["state"])
-            for path in list(kept.keys()):
-                *parents, last = json.loads(path)
-                place = state
-                for part in parents:
-                    place = place[part]
-                tensor = kept.get_tensor(path)
-                place[last] = tensor.float() if tensor.is_floating_point() else tensor
-    except Exception as error:  # safetensors has errors of its own
-        raise UserError(f"{file} cannot be read ({error})", paths.restore(folder)) from error
-    encoders = state["extras"].get("text_encoder", {})
-    if lender := encoders.get(LENT):
-        encoders["image"] = load(lender).state["extras"]["text_encoder"]["image"]
+    state, tensors = stored(folder)
+    for lender, places in state.pop(LENT, {}).items():
+        _, theirs = stored(paths.released() / lender, places.values())
+        tensors |= {path: theirs[there] for path, there in places.items()}
+    for path, tensor in tensors.items():
+        *parents, last = json.loads(path)
+        place = state
+        for part in parents:
+            place = place.setdefault(part, {})
+        place[last] = tensor.float() if tensor.is_floating_point() else tensor
     found = Run(configs.from_dict(state["config"]), state, folder)
     found.is_released = True
     return found
+
+
+def stored(folder: Path, chosen: Iterable[str] | None = None) -> tuple[dict, dict[str, Tensor]]:
+    """What lies in ``folder`` itself: the state without its tensors, and all tensors or the ``chosen`` ones, under
+    their paths as JSON lists. :class:`UserError` where the file is damaged."""
+    file = folder / WEIGHTS
+    try:
+        with safe_open(file, "pt") as kept:
+            names = list(kept.keys()) if chosen is None else chosen
+            return json.loads(kept.metadata()["state"]), {path: kept.get_tensor(path) for path in names}
+    except Exception as error:  # safetensors has errors of its own
+        raise UserError(f"{file} cannot be read ({error})", paths.restore(folder)) from error
 
 
 def beside(run: Run, name: str) -> Run:

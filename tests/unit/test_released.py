@@ -1,6 +1,7 @@
 """Released models: what they keep, that float16 costs nothing, and what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,16 +128,33 @@ def test_a_released_model_is_measured_anew(pair, tmp_path, monkeypatch):
     assert (again / "stats.jsonl").read_bytes() == (folder / "stats.jsonl").read_bytes()
 
 
-def test_an_image_encoder_that_was_lent_is_read_from_its_lender(pair, tmp_path, monkeypatch):
+def test_what_another_model_has_is_read_from_there(pair, tmp_path, monkeypatch):
     run, folder = pair
     monkeypatch.setattr(paths, "released", lambda: folder.parent)
-    monkeypatch.setattr(reading, "NAMES", ("tiny",))
-    lent = released.load("tiny").state["extras"]
-    borrower = Run(replace(run.config, text_encoder="released:tiny"), run.state | {"extras": lent}, run.directory)
-    again = released.read(released.release(borrower, "borrower", tmp_path))
-    assert again.encoders.digest == borrower.encoders.digest
-    assert lent["text_encoder"]["image"]  # what was released is left whole
-    assert not any('"image"' in path for path in load_file(tmp_path / "borrower" / released.WEIGHTS))
+    for module in (reading, released):
+        monkeypatch.setattr(module, "NAMES", ("tiny",))
+    monkeypatch.setenv("T2I_DATA", str(Path(run.config.root).parent))
+    tiny = released.load("tiny")
+    weights = {path: value + 1 for path, value in tiny.state["average"].items()}
+    borrower = Run(tiny.config, tiny.state | {"average": weights}, run.directory)
+    made = released.release(borrower, "borrower", tmp_path)
+    kept = load_file(made / released.WEIGHTS)
+    assert max(tensor.numel() for path, tensor in kept.items() if json.loads(path)[0] == "extras") < released.SHARED
+    again = released.read(made)
+    assert again.encoders.digest == tiny.encoders.digest
+    assert all(torch.equal(value.half(), weights[path].half()) for path, value in again.state["average"].items())
+
+    shutil.copytree(made, folder.parent / "borrower")
+    monkeypatch.setattr(released, "NAMES", ("borrower", "tiny"))
+    before = (folder / released.WEIGHTS).read_bytes()
+    released.release(borrower, "borrower")  # measured anew, it lends to nobody
+    extras = tiny.state["extras"] | {"text_encoder": run.state["extras"]["text_encoder"]}
+    encoder = extras["text_encoder"]["weights"]
+    extras["text_encoder"] |= {"weights": {path: value + 1 for path, value in encoder.items()}}
+    with pytest.raises(UserError, match=r"borrower reads weights from tiny, and this run has others\. Choose another"):
+        released.release(Run(tiny.config, tiny.state | {"extras": extras}, run.directory), "tiny")
+    assert (folder / released.WEIGHTS).read_bytes() == before
+    shutil.rmtree(folder.parent / "borrower")
 
 
 def test_what_only_trained_a_text_encoder_is_left_out(made):
