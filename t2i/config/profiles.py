@@ -83,10 +83,10 @@ _FAMILIES: dict[str, dict[str, dict]] = {
             batch_size=32, steps=20000, captions_averaged=1, generator_width=48, discriminator_width=32
         ),
         "stage1": _NIGHT | dict(
-            image_size=32, batch_size=32, steps=12000, kl_weight=0.05, generator_width=32, discriminator_width=16
+            image_size=32, batch_size=32, steps=6000, kl_weight=0.05, generator_width=32, discriminator_width=16
         ),
-        "stackgan-stage2": _NIGHT | dict(
-            image_size=128, batch_size=16, steps=8000, kl_weight=0.05, generator_width=32, discriminator_width=16
+        "stackgan-stage2": _NIGHT | dict(  # after 6,000 steps its discriminator had won: blots, whatever the noise
+            image_size=128, batch_size=16, steps=5000, kl_weight=0.05, generator_width=32, discriminator_width=16
         ),
         "stackgan2": _NIGHT | dict(
             image_size=32, batch_size=16, steps=12000, learning_rate=3e-4, generator_width=32, discriminator_width=16
