@@ -22,7 +22,7 @@ SOURCES: dict[str, tuple[str, str, tuple[float, float, float, float]]] = {
     "02": ("notebooks/02_char_cnn_rnn.ipynb", "c51", (0, 0.12, 1, 1)),
     "03": ("notebooks/03_damsm.ipynb", "c52", (0, 0, 0.57, 1)),
     "04": (RECORDED.format("gan-cls"), "", (0.378, 0, 0.612, 1 / 3)),
-    "05": (RECORDED.format("stackgan-stage2"), "", (0, 0, 3 / 8, 1 / 3)),
+    "05": (RELEASED.format("stackgan-stage2-aviary"), "", (0.278, 1 / 3, 0.549, 2 / 3)),
     "06": ("notebooks/06_attngan.ipynb", "c53", (0, 0, 0.565, 1)),
     "07": (RELEASED.format("dm-gan-aviary"), "", (0.278, 1 / 2, 0.549, 5 / 6)),
     "08": (RELEASED.format("dmattn-gan-aviary"), "", (0.278, 1 / 3, 0.549, 2 / 3)),
