@@ -13,7 +13,7 @@ from t2i import paths
 CHECKOUT = paths.checkout()
 FOLDER = CHECKOUT / "docs" / "thumbnails"
 SIZE, COLORS = (168, 112), 160  # at most 12 KB each
-RELEASED, RECORDED = "data/released/{}/sheet.png", "data/results/{}-aviary-cpu-s0/sheet.png"
+RELEASED, RECORDED = "data/released/{}/sheet.png", "data/results/{}/sheet.png"
 # Of each lesson: a file, or a notebook and the cell whose first picture is meant; and the part of it that is shown, as
 # left, upper, right and lower edge in shares of its sides.
 SOURCES: dict[str, tuple[str, str, tuple[float, float, float, float]]] = {
@@ -21,7 +21,7 @@ SOURCES: dict[str, tuple[str, str, tuple[float, float, float, float]]] = {
     "01": ("notebooks/01_datasets.ipynb", "c11", (0, 0, 0.6, 1)),
     "02": ("notebooks/02_char_cnn_rnn.ipynb", "c51", (0, 0.12, 1, 1)),
     "03": ("notebooks/03_damsm.ipynb", "c52", (0, 0, 0.57, 1)),
-    "04": (RECORDED.format("gan-cls"), "", (0.378, 0, 0.612, 1 / 3)),
+    "04": (RECORDED.format("gan-cls-aviary-200-night-s0"), "", (0, 1 / 6, 3 / 8, 1 / 2)),
     "05": (RELEASED.format("stackgan-stage2-aviary"), "", (0.278, 1 / 3, 0.549, 2 / 3)),
     "06": ("notebooks/06_attngan.ipynb", "c53", (0, 0, 0.565, 1)),
     "07": (RELEASED.format("dm-gan-aviary"), "", (0.278, 1 / 2, 0.549, 5 / 6)),
