@@ -174,14 +174,15 @@ class Known:
 
     def __init__(self):
         self.values: dict[tuple[str, str, str], list[tuple]] = {}
-        found = results.collect()
+        found = results.labelled(results.collect())
         for _, rows in found[found["origin"] != "this run"].groupby([*results.ROW, *results.COLUMN], dropna=False):
             first = rows.iloc[0]
             method = PUBLISHED_METHODS.get(first["model"], first["model"])
             for key in sorted({name for names in rows["measured"] for name in names}):
-                numbers = rows[key].astype(float)
-                numbers = [number for number in (numbers.mean(), numbers.std()) if number == number]
-                self._add((method, first["origin"], key), first["steps"], numbers, 0.0, "the records")
+                for _, judged in results.own_protocol(rows, key).groupby("protocol", dropna=False):  # never averaged
+                    numbers = judged[key].astype(float)
+                    numbers = [number for number in (numbers.mean(), numbers.std()) if number == number]
+                    self._add((method, first["origin"], key), first["steps"], numbers, 0.0, "the records")
 
     def _add(self, of: tuple[str, str, str], *entry) -> None:
         self.values.setdefault(of, []).append(entry)
