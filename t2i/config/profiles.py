@@ -3,15 +3,14 @@
 from t2i.config.papers import COMPOSITIONS, STAGE_ONE
 
 # What a profile may change: sizes, widths, batch, length, sample counts, backbone; the learning rate, because the step
-# that Adam may take with a weight grows as layers narrow; the weight of the divergence, which kills StackGAN's
-# rectified μ in a short run before a picture needs it; and which pictures DAMSM judges, because it reads nothing in
-# those of 8 px, with which a model of 32 px begins. A test holds the profiles to this list.
+# that Adam may take with a weight grows as layers narrow; and the weight of the divergence, which kills StackGAN's
+# rectified μ in a short run before a picture needs it. A test holds the profiles to this list.
 # fmt: off
 SCALE_KNOBS = frozenset({
     "image_size", "images_per_class", "batch_size", "steps", "learning_rate", "ema_decay", "precision", "compile",
     "log_every", "sample_every", "checkpoint_every", "evaluation_protocol", "channels", "image_features", "views",
     "generator_width", "discriminator_width", "captions_averaged", "trunk", "trunk_width", "trunk_size", "trials",
-    "grid", "kl_weight", "batch_norm_statistics", "damsm_scales",
+    "grid", "kl_weight", "batch_norm_statistics",
 })
 # fmt: on
 
@@ -93,7 +92,7 @@ _FAMILIES: dict[str, dict[str, dict]] = {
         ),
         "stages": _NIGHT | dict(
             image_size=32, batch_size=16, steps=8000, learning_rate=6e-4, kl_weight=0.1, generator_width=32,
-            discriminator_width=16, damsm_scales="last",
+            discriminator_width=16,
         ),
     },
     "gpu": {
