@@ -12,7 +12,7 @@ import pandas as pd
 from t2i import config as configs
 from t2i import own, paths, plots
 from t2i import parallel as trainings
-from t2i.config import Config
+from t2i.config import MODELS, Config
 from t2i.errors import UserError
 from t2i.metrics.evaluate import evaluate
 from t2i.metrics.records import NAME
@@ -46,8 +46,9 @@ def record(
     ``data/results/``. Raises :class:`UserError` for what could not be trained, when all the others are recorded.
     """
     given = {} if text_encoder is None else {"text_encoder": text_encoder}
-    trained = [Run.load(model) for model in models if Path(model).is_dir()]
-    names = [model for model in models if not Path(model).is_dir()]
+    folders_of_runs = [model for model in models if model not in MODELS and Path(model).is_dir()]
+    trained = [Run.load(place) for place in folders_of_runs]
+    names = [model for model in models if model not in folders_of_runs]
     wanted = [configs.load(model, dataset, profile, seed=seed, **given) for seed in seeds for model in names]
     for run in trained:
         run.check_finished()
