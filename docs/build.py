@@ -16,6 +16,7 @@ from t2i import course, paths, released
 
 CHECKOUT, HERE = paths.checkout(), Path(__file__).parent
 LINKED = re.compile(r"[\w./-]+\.(?:md|png|jpe?g|webp|svg)")
+PICTURES = re.compile(r"!\[[^\]]*\]\(\.\./([^)]*)\)")  # of the checkout, in a lesson's text
 OWN = "docs/own_pictures"
 MODULE = "# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
 
@@ -62,6 +63,7 @@ def api(source: Path) -> None:
 def lessons(source: Path) -> None:
     notebooks, solutions = course.lessons(), course.solutions()
     copy([inside(file) for file in (*notebooks, *solutions)], source)
+    copy(sorted({name for file in notebooks for name in PICTURES.findall(file.read_text(encoding="utf-8"))}), source)
     text = (HERE / "solutions.md").read_text(encoding="utf-8")
     write(source / "notebooks/solutions/index.md", text + toctree([file.stem for file in solutions], hidden=False))
 
