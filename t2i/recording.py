@@ -46,9 +46,9 @@ def record(
     ``data/results/``. Raises :class:`UserError` for what could not be trained, when all the others are recorded.
     """
     given = {} if text_encoder is None else {"text_encoder": text_encoder}
-    folders_of_runs = [model for model in models if model not in MODELS and Path(model).is_dir()]
-    trained = [Run.load(place) for place in folders_of_runs]
-    names = [model for model in models if model not in folders_of_runs]
+    places = [model for model in models if model not in MODELS and Path(model).is_dir()]
+    trained = [Run.load(place) for place in places]
+    names = [model for model in models if model not in places]
     wanted = [configs.load(model, dataset, profile, seed=seed, **given) for seed in seeds for model in names]
     for run in trained:
         run.check_finished()

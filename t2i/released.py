@@ -94,12 +94,13 @@ def packed(source: Run, name: str) -> bytes:
 
 def _take_shared(tensors: dict, others: dict[str, dict]) -> dict[str, dict[str, str]]:
     """Take from ``tensors`` what ``others`` have as well, and say where it is: {model: {path here: path there}}."""
-    large = {name: {p: t for p, t in theirs.items() if t.numel() >= SHARED} for name, theirs in others.items()}
-    there = {_bits(t): (name, path) for name, theirs in large.items() for path, t in theirs.items()}
+    kept = ((name, path, tensor) for name, theirs in others.items() for path, tensor in theirs.items())
+    there = {_bits(tensor): (name, path) for name, path, tensor in kept if tensor.numel() >= SHARED}
     lent: dict[str, dict[str, str]] = {}
-    for path, found in [(path, there.get(_bits(tensor))) for path, tensor in tensors.items()]:
-        if found:
-            lent.setdefault(found[0], {})[path] = found[1]
+    for path in list(tensors):
+        if found := there.get(_bits(tensors[path])):
+            lender, place = found
+            lent.setdefault(lender, {})[path] = place
             del tensors[path]
     return lent
 

@@ -140,6 +140,7 @@ def test_what_another_model_has_is_read_from_there(pair, tmp_path, monkeypatch):
     made = released.release(borrower, "borrower", tmp_path)
     kept = load_file(made / released.WEIGHTS)
     assert max(tensor.numel() for path, tensor in kept.items() if json.loads(path)[0] == "extras") < released.SHARED
+    assert borrower.state["extras"]["text_encoder"]["image"]  # what was released is left whole
     again = released.read(made)
     assert again.encoders.digest == tiny.encoders.digest
     assert all(torch.equal(value.half(), weights[path].half()) for path, value in again.state["average"].items())
